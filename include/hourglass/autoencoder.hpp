@@ -1,0 +1,93 @@
+// The autoencoder: its description, its parameters, and what one does with a trained one.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hourglass/dataset.hpp"
+#include "hourglass/device.hpp"
+#include "hourglass/matrix.hpp"
+#include "hourglass/options.hpp"
+#include "hourglass/scaler.hpp"
+
+namespace hourglass {
+
+/// "relu", "leaky_relu", "elu", "selu", "gelu", "tanh", "sigmoid" or "linear"; throws UsageError
+/// otherwise.
+Activation parse_activation(std::string_view name);
+std::string_view name_of(Activation activation);
+
+enum class Loss {
+  bce,  ///< sigmoid output, binary cross-entropy, from logits, clipped as Keras 2.2.4 clips it
+  mse   ///< sigmoid output, squared error
+};
+Loss parse_loss(std::string_view name);
+std::string_view name_of(Loss loss);
+
+/// Dense layers inputs -> hidden[0] -> ... -> hidden.back() (the code) and back, mirrored. y = f(x
+/// W + b), W is fan_in x fan_out.
+struct AutoencoderSpec {
+  std::int64_t inputs = 784;
+  std::vector<std::int64_t> hidden = {32};  ///< the encoder's widths; the last is the code's
+  Activation activation = Activation::relu;
+  Activation code_activation = Activation::relu;
+  Loss loss = Loss::bce;
+  float bce_clip = 1e-7f;  ///< epsilon of the clip on sigmoid(z); 0 for none
+
+  [[nodiscard]] std::int64_t code_size() const { return hidden.back(); }
+  /// inputs, hidden..., mirrored ..., inputs.
+  [[nodiscard]] std::vector<std::int64_t> widths() const;
+  [[nodiscard]] std::size_t layers() const { return 2 * hidden.size(); }
+  [[nodiscard]] std::size_t code_layer() const { return hidden.size() - 1; }
+  /// The last layer is linear here: its sigmoid belongs to the loss.
+  [[nodiscard]] Activation activation_of(std::size_t layer) const;
+  [[nodiscard]] std::int64_t parameter_count() const;
+  /// "784-32-784".
+  [[nodiscard]] std::string name() const;
+  /// Throws UsageError that names the field: no layer, a width below 1, sizes that overflow.
+  void validate() const;
+
+  bool operator==(const AutoencoderSpec&) const = default;
+};
+
+/// Where layer l's weights and bias lie in the flat buffer: W (fan_in x fan_out, row-major), then
+/// b.
+struct LayerOffsets {
+  std::int64_t weights = 0;
+  std::int64_t bias = 0;
+  std::int64_t fan_in = 0;
+  std::int64_t fan_out = 0;
+};
+std::vector<LayerOffsets> layer_offsets(const AutoencoderSpec& spec);
+
+struct Autoencoder {
+  AutoencoderSpec spec;
+  Scaler scaler;  ///< applied to every input; its inverse to every reconstruction where asked
+  std::vector<float> parameters;  ///< one flat buffer, see layer_offsets()
+
+  /// Glorot uniform weights (Glorot and Bengio 2010) drawn from Philox keyed by seed and layer;
+  /// biases 0.
+  static Autoencoder initialise(const AutoencoderSpec& spec, Scaler scaler, std::uint64_t seed);
+
+  /// N x K codes. Throws InputError where the columns do not fit.
+  [[nodiscard]] Matrix encode(Device& device, const Dataset& data) const;
+  /// N x D reconstructions in the scaled space (after the sigmoid).
+  [[nodiscard]] Matrix reconstruct(Device& device, const Dataset& data) const;
+  [[nodiscard]] Matrix decode(Device& device, const Matrix& codes) const;
+  /// Mean reconstruction loss of the data, without penalties.
+  [[nodiscard]] double reconstruction_loss(Device& device, const Dataset& data) const;
+  /// Mean squared error of the reconstructions in the scaled space.
+  [[nodiscard]] double squared_error(Device& device, const Dataset& data) const;
+
+  /// safetensors: "encoder.0.weight" (fan_in x fan_out), "encoder.0.bias", ..., "decoder.0.weight",
+  /// ..., "scaler.offset", "scaler.factor"; the spec, the scaling and `extra` as metadata. Written
+  /// beside, then renamed.
+  void save(const std::string& path, const std::map<std::string, std::string>& extra = {}) const;
+  /// Throws InputError that says what is missing or does not fit.
+  static Autoencoder load(const std::string& path);
+};
+
+}  // namespace hourglass

@@ -1,0 +1,52 @@
+// Where the work is done. A Device is opened once and passed to everything that computes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace hourglass {
+
+class Backend;  // kernels/backend.hpp, internal
+
+struct DeviceInfo {
+  std::string id;       ///< what --device takes: "cpu", "cuda:0"
+  std::string backend;  ///< "cpu" or "cuda"
+  std::string name;     ///< the processor's or GPU's name
+  int threads = 1;      ///< host threads that compute
+  std::uint64_t memory_bytes = 0;
+};
+
+/// What `hourglass devices` shows.
+struct DeviceList {
+  std::vector<DeviceInfo> devices;  ///< the CPU, then every usable GPU
+  std::string no_cuda_reason;       ///< why there is no GPU among them; empty where there is one
+};
+
+class Device {
+ public:
+  /// `id`: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N". `threads` 0: every
+  /// processor that this process may run on. Throws UsageError for another id, DeviceError where
+  /// the device is not there (the message says why).
+  static Device open(const std::string& id = "auto", int threads = 0);
+
+  Device(Device&&) noexcept;
+  Device& operator=(Device&&) noexcept;
+  ~Device();
+
+  [[nodiscard]] const DeviceInfo& info() const { return info_; }
+  /// Why this device: "cpu: no CUDA device (...)". For people; one line.
+  [[nodiscard]] const std::string& choice() const { return choice_; }
+  [[nodiscard]] Backend& backend() { return *backend_; }
+
+ private:
+  Device() = default;
+  DeviceInfo info_;
+  std::string choice_;
+  std::unique_ptr<Backend> backend_;
+};
+
+DeviceList list_devices();
+
+}  // namespace hourglass

@@ -1,0 +1,50 @@
+// How features are scaled before an autoencoder or PCA sees them: scaled = (x - offset) * factor, a
+// column at a time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hourglass/dataset.hpp"
+#include "hourglass/device.hpp"
+
+namespace hourglass {
+
+enum class Scaling {
+  none,     ///< as they are
+  unit,     ///< bytes by 1/255; floats must lie in [0, 1] already and stay as they are
+  standard  ///< scikit-learn's StandardScaler: mean 0 and population deviation 1 of the training
+            ///< rows
+};
+
+/// "none", "unit" or "standard"; throws UsageError otherwise.
+Scaling parse_scaling(std::string_view name);
+std::string_view name_of(Scaling scaling);
+
+struct Scaler {
+  Scaling scaling = Scaling::none;
+  std::vector<float> offset;  ///< one a column
+  std::vector<float> factor;  ///< one a column; 1 where the deviation is 0
+
+  /// Fits on the rows of `data`. Throws InputError for `unit` where floats leave [0, 1].
+  static Scaler fit(Device& device, const Dataset& data, Scaling scaling);
+
+  [[nodiscard]] std::int64_t columns() const { return static_cast<std::int64_t>(factor.size()); }
+  /// Throws InputError that names the dataset where its columns differ from the scaler's.
+  [[nodiscard]] Matrix transform(Device& device, const Dataset& data) const;
+  [[nodiscard]] Matrix inverse_transform(const Matrix& scaled) const;
+};
+
+/// What a scaling does to the values, for the report and for the warning that BCE prints.
+struct ScaledRange {
+  double minimum = 0;
+  double maximum = 0;
+  double below_zero = 0;  ///< share of the values
+  double above_one = 0;   ///< share of the values
+  std::int64_t constant_columns = 0;
+};
+ScaledRange scaled_range(const Scaler& scaler, const Dataset& data);
+
+}  // namespace hourglass

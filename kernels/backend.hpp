@@ -1,0 +1,222 @@
+// The table of operations. A backend (cpu, cuda, and sim in the tests) implements every one of
+// them; everything under host/ is written once against this table and knows no device.
+//
+// Conventions
+// - B rows a batch, D features, K code units, N points. Matrices are dense, row-major, float32.
+// - All pointers and views point at memory of this backend (allocate()), host arguments are named
+// so.
+// - Operations of one backend run in the order in which they are called; they may return before the
+// work is done.
+//   download() and synchronize() wait. Nothing else does.
+// - Outputs must not overlap inputs unless the operation says so. Views of size zero are legal and
+// do nothing.
+// - Shapes that do not fit together are a programming error: std::invalid_argument that names the
+// operation.
+// - Sums that feed a report or a decision are accumulated in float64. The order of every sum is
+// fixed by the shapes (and, on the
+//   CPU, by the number of threads), so equal calls give equal bits.
+// - Scalars that change from step to step live in device memory (AdamState, TsneSchedule, losses),
+// so that a
+//   sequence of operations can be captured once and replayed.
+// - Formulas: math.hpp. Reference semantics in words: README of the project, "Exact numerics".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "kernels/math.hpp"
+#include "kernels/views.hpp"
+
+namespace hourglass {
+
+struct BackendInfo {
+  std::string backend;             ///< "cpu", "cuda" or "sim"
+  std::string name;                ///< the processor's or GPU's own name
+  int threads = 1;                 ///< host threads that compute (1 for cuda)
+  std::uint64_t memory_bytes = 0;  ///< of the device, in all
+};
+
+enum class Transpose : bool { no = false, yes = true };
+
+/// How the repulsive forces of t-SNE are summed.
+enum class RepulsionMethod {
+  exact,  ///< every pair
+  tree    ///< quadtree with second moments, a host method: refused by backends that have none
+};
+
+/// Sums the repulsive forces of a map. Created by Backend::make_repulsion for one N; holds its own
+/// workspace.
+class Repulsion {
+ public:
+  virtual ~Repulsion() = default;
+  /// force[i] = sum over j != i of q_ij^2 (y_i - y_j), *partition = sum over i != j of q_ij (both
+  /// directions), with q = 1 / (1 + |y_i - y_j|^2). y and force are N x 2; partition is one float64
+  /// in device memory.
+  virtual void evaluate(ConstMat y, Mat force, double* partition) = 0;
+};
+
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  [[nodiscard]] virtual BackendInfo info() const = 0;
+
+  // ---- memory
+  // -------------------------------------------------------------------------------------------------
+  /// At least `bytes` bytes, aligned to 256. Throws DeviceError with the sizes where there is not
+  /// enough.
+  [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  /// Host to device. The host memory may be reused on return.
+  virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
+  /// Device to host; waits for the operations before it.
+  virtual void download(void* host, const void* device, std::size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void fill(void* device, unsigned char value, std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  // ---- batches
+  // ------------------------------------------------------------------------------------------------
+  /// out[b, d] = (source[row(b), d] - offset[d]) * factor[d], where row(b) = index[b], or first_row
+  /// + b where index is null. Reads B D elements of the source, writes 4 B D bytes. offset and
+  /// factor have D elements.
+  virtual void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
+                           std::span<const float> offset, std::span<const float> factor,
+                           Mat out) = 0;
+
+  /// mean[d] and population standard deviation[d] (ddof 0) of each column, two passes, float64.
+  virtual void column_statistics(FeatureView x, std::span<double> mean,
+                                 std::span<double> deviation) = 0;
+
+  // ---- dense layers
+  // -------------------------------------------------------------------------------------------
+  /// c = alpha op(a) op(b) + beta c; beta = 0 never reads c.
+  virtual void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a,
+                    ConstMat b, float beta, Mat c) = 0;
+
+  /// pre[b, k] += bias[k], then out = f(pre). out may be pre itself for activations whose
+  /// derivative follows from their output (derivative_from_output in math.hpp).
+  virtual void bias_activation(Activation activation, std::span<const float> bias, Mat pre,
+                               Mat out) = 0;
+
+  /// gradient (in: dL/dout, out: dL/dpre) *= f'(pre); bias_gradient[k] = sum over b of gradient[b,
+  /// k]. pre may be out itself where derivative_from_output holds; it is read only where it does
+  /// not.
+  virtual void bias_activation_backward(Activation activation, ConstMat pre, ConstMat out,
+                                        Mat gradient, std::span<float> bias_gradient) = 0;
+
+  // ---- losses at the output layer, one pass
+  // ------------------------------------------------------------------
+  /// z = pre + bias; *loss += sum over b of (mean over d of bce(z, target)); gradient = dL/dz of
+  /// the batch mean, so divided by D B; bias_gradient[d] = column sums of gradient. An empty
+  /// gradient (and bias_gradient) asks for the loss alone. gradient may be pre. clip is semantics'
+  /// epsilon (1e-7), 0 for the unclipped loss (bce() in math.hpp).
+  virtual void sigmoid_bce(ConstMat pre, std::span<const float> bias, ConstMat targets, float clip,
+                           Mat gradient, std::span<float> bias_gradient, double* loss) = 0;
+
+  /// The same with loss (y - t)^2, y = f(z); `activation` is sigmoid or linear.
+  virtual void squared_error(Activation activation, ConstMat pre, std::span<const float> bias,
+                             ConstMat targets, Mat gradient, std::span<float> bias_gradient,
+                             double* loss) = 0;
+
+  // ---- penalties on the code
+  // ---------------------------------------------------------------------------------
+  /// *penalty += B * weight * sum over b, k of |codes|; gradient += weight * sign(codes). For the
+  /// mean over the rows of lambda * sum_k |h| pass weight = lambda / B; for the sum over the rows
+  /// pass lambda. (The penalty is thus weighted by the rows, like the loss.) An empty gradient asks
+  /// for the value alone.
+  virtual void l1_penalty(ConstMat codes, float weight, Mat gradient, double* penalty) = 0;
+
+  /// mean_activation[k] = mean over b of codes[b, k]; *penalty += B * beta * sum_k KL(rho ||
+  /// mean_activation[k]); gradient[b, k] += kl_gradient(...) / B. mean_activation (K) is written
+  /// unclipped. An empty gradient asks for the value alone.
+  virtual void kl_penalty(ConstMat codes, float rho, float beta, Mat gradient,
+                          std::span<float> mean_activation, double* penalty) = 0;
+
+  // ---- optimiser
+  // ---------------------------------------------------------------------------------------------
+  /// One step of Adam over one flat buffer (Kingma and Ba 2015, in Keras's form): ++state->step,
+  /// the step size of that step, then every parameter. Reads 16 and writes 12 bytes a parameter.
+  virtual void adam(std::span<float> parameters, std::span<const float> gradients,
+                    std::span<float> first_moment, std::span<float> second_moment,
+                    AdamOptions options, AdamState* state) = 0;
+
+  // ---- linear algebra on data
+  // --------------------------------------------------------------------------------
+  /// covariance[i * D + j] = sum over rows of (x_i - mean_i)(x_j - mean_j) / (N - 1), float64, both
+  /// triangles.
+  virtual void covariance(ConstMat x, std::span<const double> mean,
+                          std::span<double> covariance) = 0;
+
+  // ---- neighbours
+  // --------------------------------------------------------------------------------------------
+  /// Exact k nearest rows of `references` for every row of `queries` by squared Euclidean distance,
+  /// ascending; ties by the lower index. `same` says that both are one matrix: a point is then not
+  /// its own neighbour. Distances are recomputed by differences for the chosen ones, so near
+  /// duplicates do not suffer from cancellation. k <= rows (- 1 where `same`).
+  virtual void nearest_neighbours(ConstMat queries, ConstMat references, bool same,
+                                  MatrixView<std::int32_t> index, Mat squared_distance) = 0;
+
+  /// rank[i, a] = the place (1 = nearest) that x's row neighbours[i, a] takes among all other rows
+  /// by distance from row i; ties by the lower index. Trustworthiness is made of these (Venna and
+  /// Kaski 2001).
+  virtual void neighbour_ranks(ConstMat x, MatrixView<const std::int32_t> neighbours,
+                               MatrixView<std::int32_t> rank) = 0;
+
+  // ---- t-SNE (van der Maaten and Hinton 2008)
+  // ----------------------------------------------------------------
+  /// For each row the precision beta at which the entropy of p_j|i ~ exp(-beta d_ij^2) over its k
+  /// neighbours is log(perplexity), within 1e-5; conditional = that distribution. Rows of equal
+  /// distances get the uniform one.
+  virtual void perplexity_search(ConstMat squared_distance, float perplexity, Mat conditional,
+                                 std::span<float> precision) = 0;
+
+  /// P = (P_cond + P_cond^T) / (2 N) over the union of both edge sets, columns ascending in each
+  /// row; the sum of P is 1. affinities.capacity must be at least 2 N k; offsets[N] is the number
+  /// of entries.
+  virtual void symmetrise(MatrixView<const std::int32_t> index, ConstMat conditional,
+                          CsrView affinities) = 0;
+
+  /// force[i] = sum over j of p_ij q_ij (y_i - y_j). Reads the affinities once.
+  virtual void tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) = 0;
+
+  [[nodiscard]] virtual std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
+                                                                  std::int64_t points) = 0;
+  /// The method that is fastest here for N points, from measured crossovers.
+  [[nodiscard]] virtual RepulsionMethod best_repulsion(std::int64_t points) const = 0;
+
+  /// One step for every point: gradient = exaggeration * attraction - repulsion / partition; gains;
+  /// momentum; the length of a point's step clipped; y += step; y recentred at the origin. All but
+  /// attraction, repulsion and partition are updated in place.
+  virtual void tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
+                           const TsneSchedule* schedule, Mat y, Mat step, Mat gains) = 0;
+
+  /// *kl = sum over entries of P of p log(p / q), q with the exact partition: float64, every pair.
+  /// O(N^2).
+  virtual void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) = 0;
+
+  // ---- scores
+  // ------------------------------------------------------------------------------------------------
+  /// sums[i, c] = sum over the rows j with labels[j] = c of |x_i - x_j|, float64. Silhouettes are
+  /// made of these.
+  virtual void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
+                                   MatrixView<double> sums) = 0;
+};
+
+/// What the shared library of a backend exports. The version changes with this header, so that a
+/// library of another build is refused instead of called.
+inline constexpr int backend_version = 1;
+using OpenBackend = Backend* (*)(int version, int device);        // throws DeviceError
+using CountDevices = int (*)(int version, const char** reason);   // 0 devices: *reason says why
+using DescribeDevice = BackendInfo (*)(int version, int device);  // throws DeviceError
+inline constexpr const char* open_backend_symbol = "hourglass_open_backend";
+inline constexpr const char* count_devices_symbol = "hourglass_count_devices";
+inline constexpr const char* describe_device_symbol = "hourglass_describe_device";
+
+}  // namespace hourglass

@@ -1,0 +1,95 @@
+// The CPU backend: every operation of the table, with SIMD by run-time dispatch (Highway), OpenBLAS
+// for the large products and threads of its own. Each operation is defined in the file that bears
+// its name.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.hpp"
+#include "kernels/cpu/thread_pool.hpp"
+
+namespace hourglass::cpu {
+
+/// Memory that lives as long as its owner and grows to the largest request: operations use it for
+/// partial sums and tiles, so that nothing is allocated in a training step after the first.
+class Scratch {
+ public:
+  /// At least `count` elements, aligned to 64 bytes, contents undefined.
+  template <class T>
+  T* reserve(std::int64_t count) {
+    return static_cast<T*>(reserve_bytes(static_cast<std::size_t>(count) * sizeof(T)));
+  }
+
+ private:
+  void* reserve_bytes(std::size_t bytes);
+  struct Release {
+    void operator()(void* memory) const noexcept;
+  };
+  std::unique_ptr<void, Release> memory_;
+  std::size_t bytes_ = 0;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  /// `threads` 0 takes every processor that this process may run on.
+  explicit CpuBackend(int threads = 0);
+  ~CpuBackend() override;
+
+  [[nodiscard]] ThreadPool& pool() { return pool_; }
+
+  [[nodiscard]] BackendInfo info() const override;
+  [[nodiscard]] void* allocate(std::size_t bytes) override;
+  void release(void* memory) noexcept override;
+  void upload(void* device, const void* host, std::size_t bytes) override;
+  void download(void* host, const void* device, std::size_t bytes) override;
+  void copy(void* to, const void* from, std::size_t bytes) override;
+  void fill(void* device, unsigned char value, std::size_t bytes) override;
+  void synchronize() override {}
+
+  void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
+                   std::span<const float> offset, std::span<const float> factor, Mat out) override;
+  void column_statistics(FeatureView x, std::span<double> mean,
+                         std::span<double> deviation) override;
+  void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
+            float beta, Mat c) override;
+  void bias_activation(Activation activation, std::span<const float> bias, Mat pre,
+                       Mat out) override;
+  void bias_activation_backward(Activation activation, ConstMat pre, ConstMat out, Mat gradient,
+                                std::span<float> bias_gradient) override;
+  void sigmoid_bce(ConstMat pre, std::span<const float> bias, ConstMat targets, float clip,
+                   Mat gradient, std::span<float> bias_gradient, double* loss) override;
+  void squared_error(Activation activation, ConstMat pre, std::span<const float> bias,
+                     ConstMat targets, Mat gradient, std::span<float> bias_gradient,
+                     double* loss) override;
+  void l1_penalty(ConstMat codes, float weight, Mat gradient, double* penalty) override;
+  void kl_penalty(ConstMat codes, float rho, float beta, Mat gradient,
+                  std::span<float> mean_activation, double* penalty) override;
+  void adam(std::span<float> parameters, std::span<const float> gradients,
+            std::span<float> first_moment, std::span<float> second_moment, AdamOptions options,
+            AdamState* state) override;
+  void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override;
+  void nearest_neighbours(ConstMat queries, ConstMat references, bool same,
+                          MatrixView<std::int32_t> index, Mat squared_distance) override;
+  void neighbour_ranks(ConstMat x, MatrixView<const std::int32_t> neighbours,
+                       MatrixView<std::int32_t> rank) override;
+  void perplexity_search(ConstMat squared_distance, float perplexity, Mat conditional,
+                         std::span<float> precision) override;
+  void symmetrise(MatrixView<const std::int32_t> index, ConstMat conditional,
+                  CsrView affinities) override;
+  void tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) override;
+  [[nodiscard]] std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
+                                                          std::int64_t points) override;
+  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points) const override;
+  void tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
+                   const TsneSchedule* schedule, Mat y, Mat step, Mat gains) override;
+  void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) override;
+  void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
+                           MatrixView<double> sums) override;
+
+ private:
+  ThreadPool pool_;
+  Scratch scratch_;
+};
+
+}  // namespace hourglass::cpu

@@ -1,0 +1,213 @@
+// Every scalar formula of the project, once, for host and device. The CUDA kernels call these; the
+// CPU backend's vector code is the same formulas over SIMD lanes and is tested against them; the
+// oracle in tests/ states them again in float64, independently.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "hourglass/options.hpp"
+
+#if defined(__CUDACC__)
+#define HOURGLASS_HD __host__ __device__ __forceinline__
+#else
+#define HOURGLASS_HD inline
+#endif
+
+namespace hourglass {
+
+// ---- activations
+// --------------------------------------------------------------------------------------------------
+
+inline constexpr float leaky_slope = 0.01f;
+inline constexpr float selu_lambda = 1.0507009873554805f;
+inline constexpr float selu_alpha = 1.6732632423543772f;
+
+/// Whether f' can be computed from f's output alone, so that the input need not be kept.
+constexpr bool derivative_from_output(Activation f) {
+  return f != Activation::gelu;
+}
+
+HOURGLASS_HD float sigmoid(float z) {
+  const float e = expf(-fabsf(z));  // never overflows
+  return (z >= 0.0f ? 1.0f : e) / (1.0f + e);
+}
+
+HOURGLASS_HD float activate(Activation f, float x) {
+  switch (f) {
+    case Activation::relu:
+      return x > 0.0f ? x : 0.0f * x;  // 0 * x keeps NaN
+    case Activation::leaky_relu:
+      return x > 0.0f ? x : leaky_slope * x;
+    case Activation::elu:
+      return x > 0.0f ? x : expm1f(x);
+    case Activation::selu:
+      return selu_lambda * (x > 0.0f ? x : selu_alpha * expm1f(x));
+    case Activation::gelu:
+      return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+    case Activation::tanh:
+      return tanhf(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::linear:
+      break;
+  }
+  return x;
+}
+
+/// f'(x), given x and y = f(x). x is read only where derivative_from_output(f) does not hold.
+HOURGLASS_HD float activation_derivative(Activation f, float x, float y) {
+  switch (f) {
+    case Activation::relu:
+      return y > 0.0f ? 1.0f : 0.0f;
+    case Activation::leaky_relu:
+      return y > 0.0f ? 1.0f : leaky_slope;
+    case Activation::elu:
+      return y > 0.0f ? 1.0f : y + 1.0f;
+    case Activation::selu:
+      return y > 0.0f ? selu_lambda : y + selu_lambda * selu_alpha;
+    case Activation::gelu: {
+      const float cdf = 0.5f * (1.0f + erff(x * 0.70710678118654752f));
+      const float pdf = 0.39894228040143268f * expf(-0.5f * x * x);
+      return cdf + x * pdf;
+    }
+    case Activation::tanh:
+      return 1.0f - y * y;
+    case Activation::sigmoid:
+      return y * (1.0f - y);
+    case Activation::linear:
+      break;
+  }
+  return 1.0f;
+}
+
+// ---- losses
+// -------------------------------------------------------------------------------------------------------
+
+/// The range of logits in which Keras's clipped binary cross-entropy has a gradient: p = sigmoid(z)
+/// is clipped to [epsilon, 1 - epsilon] in float32, so l = log(p / (1 - p)) is z clamped to [lower,
+/// upper].
+struct LogitRange {
+  float lower = 0.0f;
+  float upper = 0.0f;
+};
+
+/// epsilon = 1e-7 gives about (-16.118, 15.942): 1 - 1e-7 rounds to 1 - 2^-23. 0 gives no clip.
+inline LogitRange logit_range(float epsilon) {
+  if (!(epsilon > 0.0f)) {
+    return {-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
+  }
+  const double low = epsilon;
+  const double high = 1.0f - epsilon;  // rounded to float32, as the clip's bound is
+  return {static_cast<float>(std::log(low / (1.0 - low))),
+          static_cast<float>(std::log(high / (1.0 - high)))};
+}
+
+struct LossAndGradient {
+  float loss;
+  float gradient;
+};
+
+/// Binary cross-entropy of sigmoid(z) against t, from logits, stable: l = clamp(z), loss = max(l,
+/// 0) - l t + log(1 + exp(-|l|)); the gradient to z is sigmoid(z) - t where lower < z < upper, else
+/// 0. t may lie outside [0, 1]: the loss is then unbounded below in l and only the clip keeps it
+/// finite.
+HOURGLASS_HD LossAndGradient bce(float z, float t, LogitRange range) {
+  const float l = z < range.lower ? range.lower : (z > range.upper ? range.upper : z);  // keeps NaN
+  const float e = expf(-fabsf(l));
+  const float p = (l >= 0.0f ? 1.0f : e) / (1.0f + e);
+  const bool clipped = z <= range.lower || z >= range.upper;
+  return {fmaxf(l, 0.0f) - l * t + log1pf(e), clipped ? 0.0f : p - t};
+}
+
+/// (y - t)^2 with y = f(z), f sigmoid or linear; gradient to z.
+HOURGLASS_HD LossAndGradient squared_error(Activation f, float z, float t) {
+  const float y = activate(f, z);
+  const float d = y - t;
+  return {d * d, 2.0f * d * activation_derivative(f, z, y)};
+}
+
+// ---- penalties
+// ----------------------------------------------------------------------------------------------------
+
+HOURGLASS_HD float sign(float h) {
+  return static_cast<float>((h > 0.0f) - (h < 0.0f));
+}
+
+inline constexpr float kl_clip = 1e-7f;
+
+struct KlTerm {
+  float value;     ///< KL(rho || mean), mean clipped to [1e-7, 1 - 1e-7]
+  float gradient;  ///< its derivative by the mean activation, 0 where clipped
+};
+
+/// Kullback-Leibler divergence between Bernoulli(rho) and Bernoulli(mean activation) of one code
+/// unit (Ng 2011).
+HOURGLASS_HD KlTerm kl_sparsity(float rho, float mean) {
+  const float low = kl_clip, high = 1.0f - kl_clip;
+  const float m = mean < low ? low : (mean > high ? high : mean);  // keeps NaN
+  const float value = rho * logf(rho / m) + (1.0f - rho) * logf((1.0f - rho) / (1.0f - m));
+  const bool clipped = mean < low || mean > high;
+  return {value, clipped ? 0.0f : -rho / m + (1.0f - rho) / (1.0f - m)};
+}
+
+// ---- Adam
+// ---------------------------------------------------------------------------------------------------------
+
+/// What changes from step to step, in device memory.
+struct AdamState {
+  std::int64_t step = 0;        ///< steps done; the first step is number 1
+  double learning_rate = 1e-3;  ///< set by the driver
+  double beta1_power = 1.0;     ///< beta1^step
+  double beta2_power = 1.0;
+  float step_size = 0.0f;  ///< of the current step: learning_rate sqrt(1 - beta2^t) / (1 - beta1^t)
+  float reserved = 0.0f;
+};
+
+HOURGLASS_HD void advance(AdamState& state, const AdamOptions& options) {
+  ++state.step;
+  state.beta1_power *= static_cast<double>(options.beta1);
+  state.beta2_power *= static_cast<double>(options.beta2);
+  state.step_size = static_cast<float>(state.learning_rate * sqrt(1.0 - state.beta2_power) /
+                                       (1.0 - state.beta1_power));
+}
+
+/// m = m + (1 - b1)(g - m), v = v + (1 - b2)(g^2 - v), p -= step_size m / (sqrt(v) + epsilon).
+HOURGLASS_HD void adam_update(float& parameter, float gradient, float& m, float& v,
+                              const AdamOptions& options, float step_size) {
+  m += (1.0f - options.beta1) * (gradient - m);
+  v += (1.0f - options.beta2) * (gradient * gradient - v);
+  parameter -= step_size * m / (sqrtf(v) + options.epsilon);
+}
+
+// ---- t-SNE
+// --------------------------------------------------------------------------------------------------------
+
+/// The part of the optimisation that changes between its phases, in device memory.
+struct TsneSchedule {
+  float exaggeration = 12.0f;
+  float learning_rate = 200.0f;  ///< multiplies the gradient without its factor 4
+  float momentum = 0.5f;
+  float max_step = 5.0f;  ///< longest step of one point; infinity for none
+};
+
+/// Student-t kernel with one degree of freedom, unnormalised.
+HOURGLASS_HD float student_t(float squared_distance) {
+  return 1.0f / (1.0f + squared_distance);
+}
+
+/// Jacobs's gains (1988) as in the original t-SNE: grow by 0.2 where gradient and last step point
+/// apart, else shrink by 0.8.
+HOURGLASS_HD float tsne_gain(float gain, float gradient, float step) {
+  const bool apart = (gradient > 0.0f) != (step > 0.0f);
+  const float next = apart ? gain + 0.2f : gain * 0.8f;
+  return next < 0.01f ? 0.01f : next;
+}
+
+/// The next step of one coordinate, before the clip on the point's length.
+HOURGLASS_HD float tsne_step(float step, float gain, float gradient, const TsneSchedule& s) {
+  return s.momentum * step - s.learning_rate * gain * gradient;
+}
+
+}  // namespace hourglass
