@@ -1,0 +1,98 @@
+// Squared Euclidean distances by differences, for one Highway target: a tile of queries against a
+// tile of references whose columns lie one after another, so that SIMD lanes are references.
+// Included once a target by the operations.
+//
+// Every distance is the sum over d = 0 .. D-1 in that order by fused multiply-add, whatever the
+// tile it is computed in: equal rows have distance 0 and equal distances compare equal, which
+// nearest_neighbours and neighbour_ranks rely on.
+//
+// clang-format off
+#if defined(HOURGLASS_DISTANCE_TILE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef HOURGLASS_DISTANCE_TILE_INL_HPP
+#undef HOURGLASS_DISTANCE_TILE_INL_HPP
+#else
+#define HOURGLASS_DISTANCE_TILE_INL_HPP
+#endif
+// clang-format on
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace hourglass::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Columns of a packed tile: a multiple of every vector length.
+inline constexpr std::int64_t tile_columns = 512;
+
+/// packed[d * tile_columns + j] = x[(first + j) * D + d] for j < count, 0 beyond: `packed` has D *
+/// tile_columns elements.
+inline void pack_references(const float* x, std::int64_t columns, std::int64_t first,
+                            std::int64_t count, float* HWY_RESTRICT packed) {
+  // Blocks of 16 columns: a line of every row is read once while the block's lines of `packed` stay
+  // in the first-level cache.
+  for (std::int64_t d0 = 0; d0 < columns; d0 += 16) {
+    const std::int64_t d1 = std::min(d0 + 16, columns);
+    for (std::int64_t j = 0; j < count; ++j) {
+      const float* row = x + (first + j) * columns;
+      for (std::int64_t d = d0; d < d1; ++d)
+        packed[d * tile_columns + j] = row[d];
+    }
+    for (std::int64_t d = d0; d < d1; ++d) {
+      std::fill(packed + d * tile_columns + count, packed + (d + 1) * tile_columns, 0.0f);
+    }
+  }
+}
+
+/// distances[q * tile_columns + j] for `Queries` rows of `queries` and the `count` references of a
+/// packed tile (rounded up to whole vectors; the rest of a row is not written).
+template <int Queries>
+HWY_INLINE void distance_rows(const float* queries, std::int64_t columns,
+                              const float* HWY_RESTRICT packed, std::int64_t count,
+                              float* HWY_RESTRICT distances) {
+  const hn::ScalableTag<float> f;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  for (std::int64_t j = 0; j < count; j += lanes) {
+    auto s0 = hn::Zero(f), s1 = s0, s2 = s0, s3 = s0;
+    const float* reference = packed + j;
+    for (std::int64_t d = 0; d < columns; ++d, reference += tile_columns) {
+      const auto r = hn::Load(f, reference);
+      const auto d0 = hn::Sub(hn::Set(f, queries[d]), r);
+      s0 = hn::MulAdd(d0, d0, s0);
+      if constexpr (Queries == 4) {
+        const auto d1 = hn::Sub(hn::Set(f, queries[columns + d]), r);
+        const auto d2 = hn::Sub(hn::Set(f, queries[2 * columns + d]), r);
+        const auto d3 = hn::Sub(hn::Set(f, queries[3 * columns + d]), r);
+        s1 = hn::MulAdd(d1, d1, s1);
+        s2 = hn::MulAdd(d2, d2, s2);
+        s3 = hn::MulAdd(d3, d3, s3);
+      }
+    }
+    hn::Store(s0, f, distances + j);
+    if constexpr (Queries == 4) {
+      hn::Store(s1, f, distances + tile_columns + j);
+      hn::Store(s2, f, distances + 2 * tile_columns + j);
+      hn::Store(s3, f, distances + 3 * tile_columns + j);
+    }
+  }
+}
+
+/// All `query_count` rows; distances has query_count * tile_columns elements.
+inline void distance_tile(const float* queries, std::int64_t query_count, std::int64_t columns,
+                          const float* HWY_RESTRICT packed, std::int64_t count,
+                          float* HWY_RESTRICT distances) {
+  std::int64_t q = 0;
+  for (; q + 4 <= query_count; q += 4) {
+    distance_rows<4>(queries + q * columns, columns, packed, count, distances + q * tile_columns);
+  }
+  for (; q < query_count; ++q) {
+    distance_rows<1>(queries + q * columns, columns, packed, count, distances + q * tile_columns);
+  }
+}
+
+}  // namespace hourglass::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // HOURGLASS_DISTANCE_TILE_INL_HPP
