@@ -46,8 +46,8 @@ elseif(hourglass_nvcc_version VERSION_LESS 12.0)
 endif()
 
 # Host code is compiled by the project's own g++ (nvcc would take the one on PATH); with Clang, nvcc keeps its default.
-if(NOT CMAKE_CUDA_HOST_COMPILER AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+if(NOT CMAKE_CUDA_HOST_COMPILER AND NOT DEFINED ENV{CUDAHOSTCXX} AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(ENV{CUDAHOSTCXX} ${CMAKE_CXX_COMPILER})
 endif()
 if(NOT CMAKE_CUDA_COMPILER)
   set(ENV{CUDACXX} ${HOURGLASS_NVCC})

@@ -197,10 +197,10 @@ HOURGLASS_HD float student_t(float squared_distance) {
   return 1.0f / (1.0f + squared_distance);
 }
 
-/// Jacobs's gains (1988) as in the original t-SNE: grow by 0.2 where gradient and last step point
-/// apart, else shrink by 0.8.
+/// Jacobs's gains (1988) as in the original t-SNE: grow by 0.2 where the signs (-1, 0 or 1) of
+/// gradient and last step differ, else shrink by 0.8. The first step thus grows every gain alike.
 HOURGLASS_HD float tsne_gain(float gain, float gradient, float step) {
-  const bool apart = (gradient > 0.0f) != (step > 0.0f);
+  const bool apart = sign(gradient) != sign(step);
   const float next = apart ? gain + 0.2f : gain * 0.8f;
   return next < 0.01f ? 0.01f : next;
 }

@@ -1,7 +1,6 @@
 #include "host/data/array.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -59,12 +58,19 @@ const ElementTraits& traits_of(ElementType type) {
 
 }  // namespace
 
-const char* name_of(ElementType type) { return traits_of(type).name; }
+const char* name_of(ElementType type) {
+  return traits_of(type).name;
+}
 
-std::size_t bytes_of(ElementType type) { return traits_of(type).bytes; }
+std::size_t bytes_of(ElementType type) {
+  return traits_of(type).bytes;
+}
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
-  return fmt::format("{}", fmt::join(shape, " x "));
+  std::string text;
+  for (const std::int64_t size : shape)
+    text += (text.empty() ? "" : " x ") + std::to_string(size);
+  return text;
 }
 
 std::uint64_t element_count(const std::string& path, const std::vector<std::int64_t>& shape,
@@ -72,14 +78,14 @@ std::uint64_t element_count(const std::string& path, const std::vector<std::int6
   std::uint64_t bytes = bytes_of(type);
   for (const std::int64_t size : shape) {
     if (size <= 0) {
-      throw InputError(fmt::format("{}: its shape is {}, expected every size to be at least 1", path,
-                                   shape_text(shape)));
+      throw InputError(fmt::format("{}: its shape is {}, expected every size to be at least 1",
+                                   path, shape_text(shape)));
     }
     // Signed sizes elsewhere (rows, columns, offsets): the whole must fit in 63 bits.
     if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes) ||
         bytes > static_cast<std::uint64_t>(INT64_MAX)) {
-      throw InputError(fmt::format("{}: its shape is {}, more bytes of {} than 64 bits can count", path,
-                                   shape_text(shape), name_of(type)));
+      throw InputError(fmt::format("{}: its shape is {}, more bytes of {} than 64 bits can count",
+                                   path, shape_text(shape), name_of(type)));
     }
   }
   return bytes / bytes_of(type);
@@ -90,8 +96,9 @@ Array read_array(InputFile& file, std::vector<std::int64_t> shape, ElementType t
   const std::uint64_t count = element_count(file.path(), shape, type);
   const std::uint64_t expected = file.offset() + count * bytes_of(type);
   if (const auto size = file.size(); size && *size != expected) {
-    throw InputError(fmt::format("{}: has {} bytes, expected {}: {} of header and {} of {}", file.path(),
-                                 *size, expected, file.offset(), shape_text(shape), name_of(type)));
+    throw InputError(fmt::format("{}: has {} bytes, expected {}: {} of header and {} of {}",
+                                 file.path(), *size, expected, file.offset(), shape_text(shape),
+                                 name_of(type)));
   }
   Array array;
   array.values = traits_of(type).read(file, count, order);

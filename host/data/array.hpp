@@ -34,13 +34,13 @@ enum class ByteOrder { little, big };
 /// "60000 x 28 x 28"
 [[nodiscard]] std::string shape_text(const std::vector<std::int64_t>& shape);
 
-/// The number of elements of `shape`. Throws InputError, naming `path`, where a dimension is 0, or the bytes of the
-/// elements overflow.
+/// The number of elements of `shape`. Throws InputError, naming `path`, where a dimension is 0, or
+/// the bytes of the elements overflow.
 [[nodiscard]] std::uint64_t element_count(const std::string& path,
-                                          const std::vector<std::int64_t>& shape,
-                                          ElementType type);
+                                          const std::vector<std::int64_t>& shape, ElementType type);
 
-/// The rest of `file` as the elements of an array of this shape; throws InputError where the file holds fewer or more.
+/// The rest of `file` as the elements of an array of this shape; throws InputError where the file
+/// holds fewer or more.
 [[nodiscard]] Array read_array(InputFile& file, std::vector<std::int64_t> shape, ElementType type,
                                ByteOrder order);
 

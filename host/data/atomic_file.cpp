@@ -22,14 +22,14 @@ namespace {
 
 constexpr std::size_t buffer_bytes = 1 << 16;
 
-// Names that stand for a descriptor of this process: what they resolve to must not be renamed over, since
-// others hold the same open file.
+// Names that stand for a descriptor of this process: what they resolve to must not be renamed over,
+// since others hold the same open file.
 bool names_a_descriptor(std::string_view path) {
   return path.starts_with("/dev/std") || path.starts_with("/dev/fd/") || path.starts_with("/proc/");
 }
 
-// The file that `path` leads to, through symbolic links. A link to a file that does not exist yet is followed by
-// hand, since realpath() refuses it.
+// The file that `path` leads to, through symbolic links. A link to a file that does not exist yet
+// is followed by hand, since realpath() refuses it.
 std::string resolve(const std::string& path) {
   std::string current = path;
   for (int links = 0; links < 40; ++links) {
@@ -65,7 +65,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     if (descriptor_ < 0) fail("open", errno);
     return;
   }
-  if (exists && access(target_.c_str(), W_OK) != 0) fail("replace", errno);
+  if (exists && faccessat(AT_FDCWD, target_.c_str(), W_OK, AT_EACCESS) != 0) fail("replace", errno);
   open_temporary();
   if (exists) {
     // Best effort: a file system without permissions still takes the data.
@@ -77,7 +77,8 @@ void AtomicFile::open_temporary() {
   const std::string directory = directory_of(target_);
   static std::atomic<unsigned> counter{0};
   std::random_device random;
-  // The name is independent of the target's, whose length may already be the longest that is allowed.
+  // The name is independent of the target's, whose length may already be the longest that is
+  // allowed.
   for (int attempt = 0; attempt < 100; ++attempt) {
     temporary_ = fmt::format("{}/.hourglass-{}-{}-{:08x}.partial", directory, getpid(),
                              counter.fetch_add(1), random());

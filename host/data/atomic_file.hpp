@@ -1,5 +1,6 @@
-// Files that are whole or absent: the bytes go to a temporary file in the target's directory, which takes the
-// target's name only once everything is written. A reader, or a run that is killed, never meets half a file.
+// Files that are whole or absent: the bytes go to a temporary file in the target's directory, which
+// takes the target's name only once everything is written. A reader, or a run that is killed, never
+// meets half a file.
 #pragma once
 
 #include <cstddef>
@@ -11,19 +12,19 @@
 
 namespace hourglass {
 
-/// Streams bytes into a file that appears under its name at commit(). Without a commit the target is left as
-/// it was and the temporary file is removed.
+/// Streams bytes into a file that appears under its name at commit(). Without a commit the target
+/// is left as it was and the temporary file is removed.
 ///
 ///   AtomicFile file("map.npy");
 ///   file.write(header);
 ///   file.write(rows);
 ///   file.commit();
 ///
-/// A symbolic link is followed and kept. An existing file's permissions are kept. A device, a pipe or /dev/stdout
-/// cannot be renamed over: those are written to directly.
-/// There is no fsync: the promise is against cut writes and killed processes, not against power failure.
-/// Every member throws InputError that names the target and the reason: a missing or unwritable directory,
-/// a target that is a directory, a full disk.
+/// A symbolic link is followed and kept. An existing file's permissions are kept. A device, a pipe
+/// or /dev/stdout cannot be renamed over: those are written to directly. There is no fsync: the
+/// promise is against cut writes and killed processes, not against power failure. Every member
+/// throws InputError that names the target and the reason: a missing or unwritable directory, a
+/// target that is a directory, a full disk.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);

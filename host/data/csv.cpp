@@ -40,8 +40,10 @@ Parsed parse_number(std::string_view field, Number& value) {
 }
 
 std::string_view trim(std::string_view field) {
-  while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
-  while (!field.empty() && (field.back() == ' ' || field.back() == '\t')) field.remove_suffix(1);
+  while (!field.empty() && (field.front() == ' ' || field.front() == '\t'))
+    field.remove_prefix(1);
+  while (!field.empty() && (field.back() == ' ' || field.back() == '\t'))
+    field.remove_suffix(1);
   return field;
 }
 
@@ -49,7 +51,8 @@ std::string_view trim(std::string_view field) {
 std::string shown(std::string_view field) {
   constexpr std::size_t most = 32;
   std::string text;
-  for (const char c : field.substr(0, most)) text += c >= ' ' && c < '\x7f' ? c : '?';
+  for (const char c : field.substr(0, most))
+    text += c >= ' ' && c < '\x7f' ? c : '?';
   return field.size() > most ? text + "..." : text;
 }
 
@@ -117,8 +120,8 @@ Table<Number> read_table(const std::string& path) {
       continue;
     }
     if (trim(line).empty()) {
-      throw InputError(
-          fmt::format("{}: line {} is empty, expected numbers up to the last line", path, line_number));
+      throw InputError(fmt::format("{}: line {} is empty, expected numbers up to the last line",
+                                   path, line_number));
     }
     std::int64_t column = 0;
     for (bool last = false; !last;) {
@@ -132,9 +135,9 @@ Table<Number> read_table(const std::string& path) {
                                      field.empty() ? "empty" : '"' + shown(field) + '"'));
       }
       if (parsed == Parsed::out_of_range || !std::isfinite(value)) {
-        throw InputError(fmt::format("{}: line {}, column {} is {}, expected a finite number{}", path,
-                                     line_number, column, shown(field),
-                                     parsed == Parsed::out_of_range ? " within float32's range" : ""));
+        throw InputError(fmt::format(
+            "{}: line {}, column {} is {}, expected a finite number{}", path, line_number, column,
+            shown(field), parsed == Parsed::out_of_range ? " within float32's range" : ""));
       }
       table.values.push_back(value);
     }
@@ -167,8 +170,8 @@ std::vector<std::int32_t> read_csv_labels(const std::string& path) {
   // double holds every 32-bit integer; float would round labels beyond 2^24.
   const Table<double> table = read_table<double>(path);
   if (table.columns != 1) {
-    throw InputError(fmt::format("{}: line {} has {} columns, expected labels in a single one", path,
-                                 table.first_line, table.columns));
+    throw InputError(fmt::format("{}: line {} has {} columns, expected labels in a single one",
+                                 path, table.first_line, table.columns));
   }
   std::vector<std::int32_t> labels;
   labels.reserve(table.values.size());
@@ -176,8 +179,8 @@ std::vector<std::int32_t> read_csv_labels(const std::string& path) {
     const double value = table.values[i];
     if (value != std::floor(value) || value < std::numeric_limits<std::int32_t>::min() ||
         value > std::numeric_limits<std::int32_t>::max()) {
-      throw InputError(fmt::format("{}: line {} is {}, expected a label: a whole number of 32 bits", path,
-                                   table.first_line + static_cast<std::int64_t>(i), value));
+      throw InputError(fmt::format("{}: line {} is {}, expected a label: a whole number of 32 bits",
+                                   path, table.first_line + static_cast<std::int64_t>(i), value));
     }
     labels.push_back(static_cast<std::int32_t>(value));
   }

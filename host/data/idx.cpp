@@ -30,8 +30,8 @@ ElementType element_type(const std::string& path, std::uint8_t code) {
       return ElementType::f64;
     default:
       throw InputError(fmt::format(
-          "{}: byte 2 is {:02x}, expected an IDX type: 08 (uint8), 09, 0b, 0c, 0d (float32) or 0e", path,
-          code));
+          "{}: byte 2 is {:02x}, expected an IDX type: 08 (uint8), 09, 0b, 0c, 0d (float32) or 0e",
+          path, code));
   }
 }
 
@@ -41,10 +41,11 @@ Array read_idx(InputFile& file) {
   std::array<std::uint8_t, 4> magic{};
   file.read_header(magic.data(), magic.size(), "the IDX magic number");
   if (magic[0] != 0 || magic[1] != 0) {
-    throw InputError(fmt::format(
-        "{}: begins with {:02x} {:02x}, expected an IDX file (00 00, a type, the number of dimensions), "
-        "or a name that ends in .npy, .csv or .tsv",
-        file.path(), magic[0], magic[1]));
+    throw InputError(
+        fmt::format("{}: begins with {:02x} {:02x}, expected an IDX file (00 00, a type, the "
+                    "number of dimensions), "
+                    "or a name that ends in .npy, .csv or .tsv",
+                    file.path(), magic[0], magic[1]));
   }
   const ElementType type = element_type(file.path(), magic[2]);
   const int dimensions = magic[3];

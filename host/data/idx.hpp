@@ -1,5 +1,5 @@
-// IDX, the format of the MNIST files: 00 00, a type byte, the number of dimensions, the sizes as big-endian
-// 32-bit numbers, then the elements, big-endian, row-major.
+// IDX, the format of the MNIST files: 00 00, a type byte, the number of dimensions, the sizes as
+// big-endian 32-bit numbers, then the elements, big-endian, row-major.
 #pragma once
 
 #include <string>
@@ -8,9 +8,9 @@
 
 namespace hourglass {
 
-/// Types 08 (uint8), 09 (int8), 0B (int16), 0C (int32), 0D (float32), 0E (float64); raw or gzip-compressed; 1 to 8
-/// dimensions. The file must hold exactly the elements that its sizes promise. Throws InputError that names the
-/// file, the byte and what was expected.
+/// Types 08 (uint8), 09 (int8), 0B (int16), 0C (int32), 0D (float32), 0E (float64); raw or
+/// gzip-compressed; 1 to 8 dimensions. The file must hold exactly the elements that its sizes
+/// promise. Throws InputError that names the file, the byte and what was expected.
 [[nodiscard]] Array read_idx(InputFile& file);
 [[nodiscard]] Array read_idx(const std::string& path);
 

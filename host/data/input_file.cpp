@@ -17,7 +17,7 @@
 namespace hourglass {
 namespace {
 
-constexpr std::size_t buffer_bytes = 1 << 18;
+constexpr std::size_t buffer_bytes = 1 << 16;
 constexpr std::uint64_t first_growth_bytes = 1 << 24;
 
 std::uint64_t physical_memory() {
@@ -143,9 +143,8 @@ void InputFile::read_header(void* out, std::size_t bytes, const char* what) {
   const std::size_t got = read(out, bytes);
   if (got == bytes) return;
   if (offset_ == 0) throw InputError(fmt::format("{}: is empty, expected {}", path_, what));
-  throw InputError(
-      fmt::format("{}: ends at byte {}, expected {} ({} bytes from byte {})", path_, offset_, what,
-                  bytes, offset_ - got));
+  throw InputError(fmt::format("{}: ends at byte {}, expected {} ({} bytes from byte {})", path_,
+                               offset_, what, bytes, offset_ - got));
 }
 
 std::string InputFile::read_text() {
@@ -174,8 +173,9 @@ void InputFile::expect_end(std::uint64_t expected) {
 void InputFile::check_available(std::uint64_t count, std::size_t element_bytes) const {
   static const std::uint64_t memory = physical_memory();
   if (count > memory / element_bytes) {
-    throw InputError(fmt::format("{}: {} elements of {} bytes do not fit in the {} MB of this machine",
-                                 path_, count, element_bytes, memory >> 20));
+    throw InputError(
+        fmt::format("{}: {} elements of {} bytes do not fit in the {} MB of this machine", path_,
+                    count, element_bytes, memory >> 20));
   }
 }
 
@@ -192,8 +192,8 @@ std::uint64_t InputFile::next_size(std::uint64_t have, std::uint64_t count,
 }
 
 void InputFile::fail_cut(std::uint64_t wanted, std::uint64_t got) const {
-  throw InputError(fmt::format("{}: ends {} bytes into its data, expected {} bytes of it", path_,
-                               got, wanted));
+  throw InputError(
+      fmt::format("{}: ends {} bytes into its data, expected {} bytes of it", path_, got, wanted));
 }
 
 std::string data_extension(const std::string& path) {

@@ -1,5 +1,5 @@
-// Reading a data file from its first byte to its last, raw or gzip-compressed. Compression is told by the
-// content (1f 8b), never by the name, so a renamed file still opens.
+// Reading a data file from its first byte to its last, raw or gzip-compressed. Compression is told
+// by the content (1f 8b), never by the name, so a renamed file still opens.
 #pragma once
 
 #include <zlib.h>
@@ -21,16 +21,16 @@ class InputFile {
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
-  /// Reads `bytes` bytes of data (uncompressed ones), fewer only where the data ends. Throws InputError on read
-  /// errors and on a cut or corrupt gzip stream.
+  /// Reads `bytes` bytes of data (uncompressed ones), fewer only where the data ends. Throws
+  /// InputError on read errors and on a cut or corrupt gzip stream.
   std::size_t read(void* out, std::size_t bytes);
 
   /// As read(), but throws InputError where fewer bytes are left: "<what>" says what they are.
   void read_header(void* out, std::size_t bytes, const char* what);
 
-  /// `count` elements as they lie in the file. A lying `count` costs no memory: it is checked against the size of
-  /// the file, or, where that is unknown, the vector grows only as data arrives. Throws InputError where the data
-  /// ends early or does not fit in the machine's memory.
+  /// `count` elements as they lie in the file. A lying `count` costs no memory: it is checked
+  /// against the size of the file, or, where that is unknown, the vector grows only as data
+  /// arrives. Throws InputError where the data ends early or does not fit in the machine's memory.
   template <class T>
   std::vector<T> read_elements(std::uint64_t count) {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -75,17 +75,18 @@ class InputFile {
   std::string path_;
   int descriptor_ = -1;
   bool compressed_ = false;
-  bool stream_ended_ = false;            // between the members of a gzip file
+  bool stream_ended_ = false;  // between the members of a gzip file
   std::optional<std::uint64_t> file_size_;
-  std::uint64_t offset_ = 0;             // of the data
-  std::uint64_t file_offset_ = 0;        // of the file
-  std::vector<std::uint8_t> buffer_;     // bytes of the file
+  std::uint64_t offset_ = 0;          // of the data
+  std::uint64_t file_offset_ = 0;     // of the file
+  std::vector<std::uint8_t> buffer_;  // bytes of the file
   std::size_t buffer_begin_ = 0;
   std::size_t buffer_end_ = 0;
   z_stream stream_{};
 };
 
-/// The extension of `path` in lower case with its dot, a final ".gz" left out: "a/Map.CSV.gz" gives ".csv".
+/// The extension of `path` in lower case with its dot, a final ".gz" left out: "a/Map.CSV.gz" gives
+/// ".csv".
 [[nodiscard]] std::string data_extension(const std::string& path);
 
 }  // namespace hourglass

@@ -19,7 +19,8 @@ namespace hourglass {
 namespace {
 
 constexpr std::string_view magic = "\x93NUMPY";
-// NumPy itself refuses headers beyond 10,000 bytes; structured types, which are refused here, make the long ones.
+// NumPy itself refuses headers beyond 10,000 bytes; structured types, which are refused here, make
+// the long ones.
 constexpr std::uint32_t longest_header = 1 << 16;
 
 struct Header {
@@ -118,7 +119,8 @@ class HeaderParser {
       std::int64_t size = 0;
       const auto [end, error] =
           std::from_chars(text_.data() + next_, text_.data() + text_.size(), size);
-      if (error != std::errc{} || size < 0) fail(next_, "a size, a whole number of at most 63 bits");
+      if (error != std::errc{} || size < 0)
+        fail(next_, "a size, a whole number of at most 63 bits");
       next_ = static_cast<std::size_t>(end - text_.data());
       sizes.push_back(size);
       if (!accept(',')) {
@@ -133,14 +135,15 @@ class HeaderParser {
     skip_space();
     if (next_ < text_.size() && text_[next_] == '[') {
       throw InputError(fmt::format(
-          "{}: holds records of several fields, expected numbers: save one field, as float32", path_));
+          "{}: holds records of several fields, expected numbers: save one field, as float32",
+          path_));
     }
     const std::string_view descr = string();
     if (descr.size() > 2 && descr[0] == '>') {
-      throw InputError(fmt::format(
-          "{}: holds big-endian elements ('{}'), expected little-endian ones: save "
-          "array.astype('<{}')",
-          path_, descr, descr.substr(1)));
+      throw InputError(
+          fmt::format("{}: holds big-endian elements ('{}'), expected little-endian ones: save "
+                      "array.astype('<{}')",
+                      path_, descr, descr.substr(1)));
     }
     static constexpr std::array<std::pair<std::string_view, ElementType>, 13> types{
         {{"|u1", ElementType::u8},
@@ -192,8 +195,9 @@ Array read_npy(const std::string& path) {
     length |= static_cast<std::uint32_t>(length_bytes[i]) << (8 * i);
   }
   if (length > longest_header) {
-    throw InputError(fmt::format("{}: its header is {} bytes long by bytes 8 on, expected at most {}",
-                                 path, length, longest_header));
+    throw InputError(
+        fmt::format("{}: its header is {} bytes long by bytes 8 on, expected at most {}", path,
+                    length, longest_header));
   }
   const std::uint64_t header_at = file.offset();
   std::string text(length, '\0');
@@ -210,8 +214,9 @@ Array read_npy(const std::string& path) {
 }
 
 void write_npy(const std::string& path, const Matrix& matrix) {
-  std::string header = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}",
-                                   matrix.rows, matrix.columns);
+  std::string header =
+      fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", matrix.rows,
+                  matrix.columns);
   constexpr std::size_t prefix = 10;  // magic, version, length
   const std::size_t total = (prefix + header.size() + 1 + 63) / 64 * 64;
   header.resize(total - prefix - 1, ' ');

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -22,12 +23,15 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t longest_header = 100'000'000;  // the format's own limit
+constexpr int deepest_header = 8;
 constexpr const char* metadata_key = "__metadata__";
 
-// nlohmann's parser keeps the last of two equal keys, silently: this notices them.
-class DuplicateKeys {
+// Follows nlohmann's parser, which keeps the last of two equal keys, silently, and takes any depth
+// of nesting, which printing a value would then follow by recursion.
+class HeaderWatch {
  public:
-  bool operator()(int /*depth*/, Json::parse_event_t event, Json& parsed) {
+  bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
+    deepest_ = std::max(deepest_, depth);
     if (event == Json::parse_event_t::object_start) {
       open_.emplace_back();
     } else if (event == Json::parse_event_t::object_end) {
@@ -40,27 +44,36 @@ class DuplicateKeys {
   }
 
   [[nodiscard]] const std::optional<std::string>& duplicate() const { return duplicate_; }
+  [[nodiscard]] int deepest() const { return deepest_; }
 
  private:
+  int deepest_ = 0;
   std::vector<std::set<std::string>> open_;
   std::optional<std::string> duplicate_;
 };
 
 Json parse_header(const std::string& path, const std::string& text) {
   if (!text.starts_with('{')) {
-    throw InputError(fmt::format("{}: byte 8 is not '{{', expected a safetensors header in JSON", path));
+    throw InputError(
+        fmt::format("{}: byte 8 is not '{{', expected a safetensors header in JSON", path));
   }
-  DuplicateKeys keys;
+  HeaderWatch watch;
   Json header;
   try {
-    header = Json::parse(text, std::ref(keys));
+    header = Json::parse(text, std::ref(watch));
   } catch (const Json::parse_error& error) {
     throw InputError(fmt::format("{}: the safetensors header is no valid JSON at byte {}", path,
                                  8 + (error.byte > 0 ? error.byte - 1 : 0)));
+  } catch (const Json::exception&) {
+    throw InputError(fmt::format("{}: the safetensors header holds a number out of range", path));
   }
-  if (keys.duplicate()) {
+  if (watch.deepest() > deepest_header) {
+    throw InputError(fmt::format("{}: the safetensors header nests deeper than {} levels", path,
+                                 deepest_header));
+  }
+  if (watch.duplicate()) {
     throw InputError(fmt::format("{}: the name \"{}\" occurs twice in the safetensors header", path,
-                                 *keys.duplicate()));
+                                 *watch.duplicate()));
   }
   return header;
 }
@@ -98,8 +111,9 @@ std::vector<std::uint64_t> read_numbers(const std::string& path, const std::stri
   std::vector<std::uint64_t> numbers;
   for (const Json& value : *found) {
     if (!value.is_number_unsigned() || value.get<std::uint64_t>() > INT64_MAX) {
-      throw InputError(fmt::format("{}: \"{}\" of the tensor \"{}\" holds {}, expected whole numbers",
-                                   path, key, name, value.dump().substr(0, 32)));
+      throw InputError(
+          fmt::format("{}: \"{}\" of the tensor \"{}\" holds {}, expected whole numbers", path, key,
+                      name, value.dump().substr(0, 32)));
     }
     numbers.push_back(value.get<std::uint64_t>());
   }
@@ -114,13 +128,14 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& t
   for (const auto& [key, value] : tensor.items()) {
     if (key != "dtype" && key != "shape" && key != "data_offsets") {
       throw InputError(fmt::format(
-          "{}: the tensor \"{}\" has \"{}\", expected dtype, shape and data_offsets only", path, name,
-          key));
+          "{}: the tensor \"{}\" has \"{}\", expected dtype, shape and data_offsets only", path,
+          name, key));
     }
   }
   const auto dtype = tensor.find("dtype");
   if (dtype == tensor.end() || *dtype != "F32") {
-    throw InputError(fmt::format("{}: the tensor \"{}\" is of the type {}, expected \"F32\"", path, name,
+    throw InputError(fmt::format("{}: the tensor \"{}\" is of the type {}, expected \"F32\"", path,
+                                 name,
                                  dtype == tensor.end() ? "none" : dtype->dump().substr(0, 32)));
   }
   Entry entry;
@@ -133,16 +148,17 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& t
   }
   const std::vector<std::uint64_t> offsets = read_numbers(path, name, tensor, "data_offsets");
   if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes) {
-    throw InputError(fmt::format(
-        "{}: data_offsets of the tensor \"{}\" are {}, expected [begin, end] within the {} bytes of data",
-        path, name, tensor["data_offsets"].dump().substr(0, 64), data_bytes));
+    throw InputError(
+        fmt::format("{}: data_offsets of the tensor \"{}\" are {}, expected [begin, end] within "
+                    "the {} bytes of data",
+                    path, name, tensor["data_offsets"].dump().substr(0, 64), data_bytes));
   }
   entry.begin = offsets[0];
   entry.end = offsets[1];
   if (overflow || bytes != entry.end - entry.begin) {
     throw InputError(
-        fmt::format("{}: the tensor \"{}\" has {} bytes of data, expected 4 bytes for each of [{}]", path,
-                    name, entry.end - entry.begin, shape_text(entry.shape)));
+        fmt::format("{}: the tensor \"{}\" has {} bytes of data, expected 4 bytes for each of [{}]",
+                    path, name, entry.end - entry.begin, shape_text(entry.shape)));
   }
   return entry;
 }
@@ -189,9 +205,10 @@ TensorFile load_safetensors(const std::string& path) {
   }
   const std::uint64_t most = std::min(longest_header, *file_bytes - 8);
   if (length < 2 || length > most) {
-    throw InputError(fmt::format(
-        "{}: its first 8 bytes give a header of {} bytes, expected 2 to {}: no safetensors file, or cut off",
-        path, length, most));
+    throw InputError(
+        fmt::format("{}: its first 8 bytes give a header of {} bytes, expected 2 to {}: no "
+                    "safetensors file, or cut off",
+                    path, length, most));
   }
   const std::vector<char> bytes = file.read_elements<char>(length);
   const Json header = parse_header(path, std::string(bytes.begin(), bytes.end()));
@@ -212,9 +229,10 @@ TensorFile load_safetensors(const std::string& path) {
   std::uint64_t next = 0;
   for (Entry& entry : entries) {
     if (entry.begin != next) {
-      throw InputError(fmt::format("{}: the data of the tensor \"{}\" begins at byte {}, expected {}: "
-                                   "tensors may neither overlap nor leave gaps",
-                                   path, entry.name, entry.begin, next));
+      throw InputError(
+          fmt::format("{}: the data of the tensor \"{}\" begins at byte {}, expected {}: "
+                      "tensors may neither overlap nor leave gaps",
+                      path, entry.name, entry.begin, next));
     }
     next = entry.end;
     NamedTensor& tensor = result.tensors.emplace_back();
@@ -234,7 +252,8 @@ void save_safetensors(const std::string& path, const TensorFile& file) {
   Json header = Json::object();
   if (!file.metadata.empty()) {
     Json metadata = Json::object();
-    for (const auto& [key, value] : file.metadata) metadata[key] = value;
+    for (const auto& [key, value] : file.metadata)
+      metadata[key] = value;
     header[metadata_key] = std::move(metadata);
   }
   std::uint64_t offset = 0;
@@ -249,7 +268,8 @@ void save_safetensors(const std::string& path, const TensorFile& file) {
 
   AtomicFile output(path);
   std::array<char, 8> length{};
-  for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
+  for (std::size_t i = 0; i < 8; ++i)
+    length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
   output.write(std::string_view(length.data(), length.size()));
   output.write(text);
   for (const NamedTensor& tensor : file.tensors) {

@@ -1,5 +1,6 @@
-// The safetensors format: 8 bytes of header length (little-endian), a JSON header that gives each tensor's type, shape
-// and byte range, then the bytes. https://github.com/huggingface/safetensors#format
+// The safetensors format: 8 bytes of header length (little-endian), a JSON header that gives each
+// tensor's type, shape and byte range, then the bytes.
+// https://github.com/huggingface/safetensors#format
 #pragma once
 
 #include <cstdint>
@@ -24,14 +25,16 @@ struct TensorFile {
   [[nodiscard]] const NamedTensor* find(std::string_view name) const;
 };
 
-/// Reads a file of F32 tensors. Values are not judged: NaN comes back as it was written. Throws InputError, naming the
-/// file and the tensor, for anything that the format forbids: a header longer than the file, other types, a byte range
-/// that does not fit the shape, overlaps, leaves a gap or passes the end, names that occur twice, bad metadata.
+/// Reads a file of F32 tensors. Values are not judged: NaN comes back as it was written. Throws
+/// InputError, naming the file and the tensor, for anything that the format forbids: a header
+/// longer than the file, other types, a byte range that does not fit the shape, overlaps, leaves a
+/// gap or passes the end, names that occur twice, bad metadata.
 [[nodiscard]] TensorFile load_safetensors(const std::string& path);
 
-/// Writes F32 tensors in the order given, at multiples of 4 bytes behind a header padded to 8. Written atomically.
-/// Throws UsageError for a tensor whose shape does not give its number of values, a name that occurs twice, or the
-/// reserved name "__metadata__"; InputError where the file cannot be written.
+/// Writes F32 tensors in the order given, at multiples of 4 bytes behind a header padded to 8.
+/// Written atomically. Throws UsageError for a tensor whose shape does not give its number of
+/// values, a name that occurs twice, or the reserved name "__metadata__"; InputError where the file
+/// cannot be written.
 void save_safetensors(const std::string& path, const TensorFile& file);
 
 }  // namespace hourglass

@@ -35,7 +35,8 @@ std::uint32_t load_big_endian(const std::uint8_t* bytes) {
 
 void Sha256::compress(const std::uint8_t* block) {
   std::array<std::uint32_t, 64> w;
-  for (std::size_t t = 0; t < 16; ++t) w[t] = load_big_endian(block + 4 * t);
+  for (std::size_t t = 0; t < 16; ++t)
+    w[t] = load_big_endian(block + 4 * t);
   for (std::size_t t = 16; t < 64; ++t) {
     const std::uint32_t x = w[t - 15];
     const std::uint32_t y = w[t - 2];
@@ -61,7 +62,8 @@ void Sha256::compress(const std::uint8_t* block) {
     a = t1 + t2;
   }
   const std::array<std::uint32_t, 8> step{a, b, c, d, e, f, g, h};
-  for (std::size_t i = 0; i < 8; ++i) state_[i] += step[i];
+  for (std::size_t i = 0; i < 8; ++i)
+    state_[i] += step[i];
 }
 
 void Sha256::update(const void* data, std::size_t bytes) {
@@ -76,7 +78,8 @@ void Sha256::update(const void* data, std::size_t bytes) {
     next += taken;
     bytes -= taken;
   }
-  for (; bytes >= 64; next += 64, bytes -= 64) compress(next);
+  for (; bytes >= 64; next += 64, bytes -= 64)
+    compress(next);
   std::copy_n(next, bytes, block_.begin());
 }
 
@@ -90,7 +93,8 @@ std::string Sha256::finish() {
   }
   update(padding.data(), 1 + zeros + 8);
   std::string digest;
-  for (const std::uint32_t word : state_) digest += fmt::format("{:08x}", word);
+  for (const std::uint32_t word : state_)
+    digest += fmt::format("{:08x}", word);
   return digest;
 }
 

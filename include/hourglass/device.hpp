@@ -21,7 +21,7 @@ struct DeviceInfo {
 /// What `hourglass devices` shows.
 struct DeviceList {
   std::vector<DeviceInfo> devices;  ///< the CPU, then every usable GPU
-  std::string no_cuda_reason;       ///< why there is no GPU among them; empty where there is one
+  std::string no_cuda_reason;       ///< why a GPU is not among them; empty where there is one
 };
 
 class Device {

@@ -26,14 +26,21 @@ std::string_view name_of(Scaling scaling);
 struct Scaler {
   Scaling scaling = Scaling::none;
   std::vector<float> offset;  ///< one a column
-  std::vector<float> factor;  ///< one a column; 1 where the deviation is 0
+  std::vector<float> factor;  ///< one a column; 1 where the deviation is 0 but for rounding
 
   /// Fits on the rows of `data`. Throws InputError for `unit` where floats leave [0, 1].
   static Scaler fit(Device& device, const Dataset& data, Scaling scaling);
 
   [[nodiscard]] std::int64_t columns() const { return static_cast<std::int64_t>(factor.size()); }
-  /// Throws InputError that names the dataset where its columns differ from the scaler's.
+  /// The factors for this data: `factor`, but for `unit`, whose factor follows from the type of the
+  /// values (1/255 for bytes, 1 for floats), whichever it was fitted on.
+  [[nodiscard]] std::vector<float> factor_for(const Dataset& data) const;
+  /// Throws InputError that names the dataset where its columns differ from the scaler's, a value
+  /// is not finite or, for `unit`, a float lies outside [0, 1].
+  void check(const Dataset& data) const;
+  /// N x D; the same errors.
   [[nodiscard]] Matrix transform(Device& device, const Dataset& data) const;
+  /// Back to the values of the data that the scaler was fitted on.
   [[nodiscard]] Matrix inverse_transform(const Matrix& scaled) const;
 };
 
@@ -45,6 +52,7 @@ struct ScaledRange {
   double above_one = 0;   ///< share of the values
   std::int64_t constant_columns = 0;
 };
+/// Throws InputError where the columns differ from the scaler's.
 ScaledRange scaled_range(const Scaler& scaler, const Dataset& data);
 
 }  // namespace hourglass

@@ -55,6 +55,10 @@ struct ClassSeparation {
   double mean_spread = 0;                 ///< mean over the classes
   double mean_ratio = 0;  ///< mean over pairs of centroid distance / mean of the two spreads:
                           ///< larger is better separated
+  double radius = 0;      ///< root mean square distance of all rows from their mean: the scale that
+                          ///< spreads and gaps of different maps are compared at
+  double mean_gap = 0;    ///< mean over the classes of the least, over the others, of centroid
+                          ///< distance less both spreads; below 0 where neighbours overlap
   [[nodiscard]] double ratio(std::int32_t a, std::int32_t b) const;  ///< of one pair
 };
 ClassSeparation class_separation(const Matrix& x, Labels labels);

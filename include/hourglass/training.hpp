@@ -66,13 +66,21 @@ struct TrainingOptions {
   bool force = false;  ///< allow KL on codes that can leave (0, 1)
   std::uint64_t seed = 0;
   /// Called a few times a second and after each epoch; returning false ends training after the step
-  /// with Interrupted.
+  /// with Interrupted, the parameters of that step in the model.
   std::function<bool(const TrainingProgress&)> progress;
+  /// Called before training, at most once, where the loss does not suit the scaled data: one line.
+  std::function<void(const std::string&)> warn;
+
+  /// Throws UsageError that names the option: out of range, or a penalty that does not go with the
+  /// code.
+  void validate(const AutoencoderSpec& spec) const;
 };
 
-/// Trains `model` in place on the rows of `data` (scaled by model.scaler). Throws UsageError for
-/// options that do not go together, InputError where the data does not fit, NumericsError with
-/// epoch, step and layer where the loss stops being finite.
+/// Trains `model` in place on the rows of `data` (scaled by model.scaler), from the parameters that
+/// it has. The order of the rows in an epoch is a permutation drawn from Philox, keyed by seed and
+/// epoch. Equal calls on one device with one number of threads give equal bits. Throws UsageError
+/// for options that do not go together, InputError where the data does not fit or is not finite,
+/// NumericsError with epoch, step and layer where the loss stops being finite.
 History fit(Device& device, Autoencoder& model, const Dataset& data, const TrainingOptions& options,
             const Dataset* validation = nullptr);
 

@@ -4,8 +4,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <limits>
-#include <string>
 #include <string_view>
 
 #include "hourglass/device.hpp"
@@ -17,7 +15,15 @@ enum class TsneMethod { automatic, exact, tree };
 TsneMethod parse_tsne_method(std::string_view name);
 std::string_view name_of(TsneMethod method);
 
-enum class TsneStart { pca, random, given };
+enum class TsneStart {
+  pca,  ///< the first two principal components, scaled so that the first has deviation 1e-4, with
+        ///< a jitter of deviation 1e-6 that parts equal points; random where all points are equal
+  random,  ///< Gaussian of deviation 1e-4
+  given    ///< TsneOptions::given_start; rows equal to an earlier one get a jitter
+};
+
+/// Up to this many points the partition in the KL divergence is summed over every pair.
+inline constexpr std::int64_t most_points_of_exact_kl = 200'000;
 
 struct TsneProgress {
   int iteration = 0;
@@ -26,7 +32,7 @@ struct TsneProgress {
 };
 
 struct TsneOptions {
-  double perplexity = 30;
+  double perplexity = 30;             ///< 1 to (N - 1) / 3; for 2 to 4 points 1
   int iterations = 1000;              ///< in all
   int exaggeration_iterations = 250;  ///< the first of them
   double early_exaggeration = 12;
@@ -46,8 +52,9 @@ struct TsneOptions {
 };
 
 struct TsneResult {
-  Matrix map;                             ///< N x 2, centred
-  double kl_divergence = 0;               ///< the true one: all of P, exact partition
+  Matrix map;                   ///< N x 2, centred
+  double kl_divergence = 0;     ///< the true one: all of P, exact partition
+  bool exact_partition = true;  ///< false beyond most_points_of_exact_kl: by the method's own
   TsneMethod method = TsneMethod::exact;  ///< that was used
   int neighbours = 0;                     ///< k of the affinities
   double early_learning_rate = 0;         ///< effective
@@ -61,8 +68,8 @@ struct TsneResult {
 };
 
 /// Embeds the rows of x (N x D). Throws UsageError where the perplexity is too large for N (naming
-/// the largest legal one) or an option is out of range, InputError for NaN in x, NumericsError
-/// where the map stops being finite.
+/// the largest legal one) or an option is out of range, InputError for NaN or infinity in x or a
+/// start that does not fit, NumericsError where the map stops being finite, Interrupted.
 TsneResult tsne(Device& device, const Matrix& x, const TsneOptions& options = {});
 
 }  // namespace hourglass

@@ -1,7 +1,12 @@
-// Threads that stay alive between operations. A training step of a small autoencoder takes 300
-// microseconds and has a dozen parallel regions, so workers spin for a moment before they sleep.
-// Work is split statically: which thread computes what depends on the sizes and the number of
-// threads alone, which keeps results equal from run to run.
+// Threads that stay alive between operations. A training step of a small autoencoder takes less
+// than a millisecond and has a dozen parallel regions, so workers spin for a moment before they
+// sleep.
+//
+// Work is split statically into as many parts as there are threads, so that what a part computes
+// depends on the sizes and the number of threads alone, which keeps results equal from run to run.
+// Which thread takes a part is left open: the caller goes on with the parts that nobody has taken,
+// so that a worker that sleeps, or that has lost its processor to another program, holds up
+// nothing.
 //
 // Not OpenMP: its runtime is opaque to ThreadSanitizer, and its spinning is set by the environment,
 // not by the caller.
@@ -15,6 +20,7 @@
 #include <mutex>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace hourglass::cpu {
@@ -31,7 +37,8 @@ Range split(std::int64_t count, int part, int parts, std::int64_t grain = 1);
 
 class ThreadPool {
  public:
-  /// `threads` in all, the calling thread included; at least 1.
+  /// `threads` in all, the calling thread included; at least 1. Throws std::system_error where the
+  /// system has not so many.
   explicit ThreadPool(int threads);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -39,8 +46,9 @@ class ThreadPool {
 
   [[nodiscard]] int threads() const { return threads_; }
 
-  /// Calls body(part) for part = 0 .. threads() - 1, each on its own thread (0 on the caller's);
-  /// returns when all are done. The first exception of a part is thrown again here. Not reentrant.
+  /// Calls body(part) once for every part = 0 .. threads() - 1, on any of the threads; returns when
+  /// all are done. If parts throw, the exception of the lowest of them is thrown again here. A body
+  /// must not call run itself (std::logic_error).
   template <class Body>
   void run(Body&& body) {
     if (threads_ == 1) {
@@ -86,17 +94,22 @@ class ThreadPool {
  private:
   using Task = void (*)(void* context, int part);
   void dispatch(Task task, void* context);
-  void work(int part);
+  void take_parts();
+  void work();
+  void stop() noexcept;
 
   int threads_;
   Task task_ = nullptr;
   void* context_ = nullptr;
-  // Each on its own cache line: workers poll `round_`, the caller polls `running_`.
+  // Each on its own cache line: workers poll `round_`, the caller polls `unfinished_`.
   alignas(64) std::atomic<std::uint32_t> round_{0};
-  alignas(64) std::atomic<std::int32_t> running_{0};
+  /// The round in the upper half, the next part that nobody has taken in the lower.
+  alignas(64) std::atomic<std::uint64_t> next_part_{0};
+  alignas(64) std::atomic<std::int32_t> unfinished_{0};
   alignas(64) std::atomic<bool> stop_{false};
   std::mutex failure_mutex_;
   std::exception_ptr failure_;
+  int failed_part_ = 0;
   std::vector<std::thread> workers_;
 };
 

@@ -61,8 +61,11 @@ Sums update_points(const UpdateTask& t, std::int64_t begin, std::int64_t end) {
   const auto coordinate = [&](V attraction, V repulsion, V& gain, V& step) HWY_ATTR {
     const auto gradient =
         hn::NegMulAdd(repulsion, inverse_partition, hn::Mul(exaggeration, attraction));
-    const auto apart =
-        hn::Xor(hn::VecFromMask(f, hn::Gt(gradient, zero)), hn::VecFromMask(f, hn::Gt(step, zero)));
+    // Signs differ where one is above 0 and the other is not, or one is below and the other is not.
+    const auto apart = hn::Or(
+        hn::Xor(hn::VecFromMask(f, hn::Gt(gradient, zero)), hn::VecFromMask(f, hn::Gt(step, zero))),
+        hn::Xor(hn::VecFromMask(f, hn::Lt(gradient, zero)),
+                hn::VecFromMask(f, hn::Lt(step, zero))));
     const auto next = hn::IfThenElse(hn::MaskFromVec(apart), hn::Add(gain, hn::Set(f, 0.2f)),
                                      hn::Mul(gain, hn::Set(f, 0.8f)));
     gain = hn::Max(next, hn::Set(f, 0.01f));

@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+"""Runs Hourglass and its peers in turn on the same input and writes a table. tools/bench builds, then calls this.
+
+Training: 784-32-784 on MNIST in [0, 1], batch 256, 10 epochs. t-SNE: the 10,000 test codes of that model, 1,000
+iterations, perplexity 30, every program from the same PCA start at the same learning rate N/12. Each program gets the
+same cores; each map's Kullback-Leibler divergence is measured by `hourglass score` over all pairs, since the programs'
+own figures differ in what they sum."""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy
+
+here = pathlib.Path(__file__).resolve().parent
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hourglass", default=here.parents[1] / "build" / "hourglass", help="the command")
+    parser.add_argument("--out", default="bench-results", help="folder of peers.json and peers.md")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each program")
+    parser.add_argument("--only", default="train,tsne")
+    parser.add_argument("--quick", action="store_true", help="1 epoch, 300 iterations, one run: does it work at all?")
+    options = parser.parse_args()
+    options.only = options.only.split(",")
+    if unknown := set(options.only) - {"train", "tsne"}:
+        parser.error(f"--only {','.join(sorted(unknown))}: expected train or tsne")
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= options.threads <= len(cores):
+        parser.error(f"--threads {options.threads}: this machine has {len(cores)} cores")
+    options.cores = set(cores[: options.threads])
+    options.epochs, options.iterations = (1, 300) if options.quick else (10, 1000)
+    if options.quick:
+        options.repeat = 1
+    return options
+
+
+options = parse()
+environment = dict(os.environ, **{name: str(options.threads) for name in (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")})
+
+
+class Missing(Exception):
+    """A program that is not installed."""
+
+
+def execute(*command) -> tuple[str, float]:
+    """The standard output of a command, and the seconds of the whole process."""
+    begin = time.perf_counter()
+    done = subprocess.run([str(word) for word in command], env=environment, text=True, capture_output=True,
+                          preexec_fn=lambda: os.sched_setaffinity(0, options.cores))
+    seconds = time.perf_counter() - begin
+    if done.returncode == 3 and any(pathlib.Path(word).parent == here for word in command[:2]):
+        raise Missing(done.stderr.strip())
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}\nended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout, seconds
+
+
+def hourglass(*arguments) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "result.json"
+        _, seconds = execute(options.hourglass, *arguments, "--device", "cpu", "--threads", options.threads, "--json",
+                             file, "--quiet")
+        return dict(json.loads(file.read_text()), process_seconds=seconds)
+
+
+def peer(*command) -> dict:
+    output, seconds = execute(*command, "--threads", options.threads)
+    return dict(json.loads(output.splitlines()[-1]), process_seconds=seconds)
+
+
+def in_turn(programs: dict) -> dict:
+    """Runs the programs one after the other, --repeat times, so that a slow minute of the machine hits all of them."""
+    runs = {name: [] for name in programs}
+    for round_number in range(options.repeat):
+        for name, run in programs.items():
+            if runs[name] is None:
+                continue
+            try:
+                runs[name].append(run())
+                print(f"{name}, run {round_number + 1}: {runs[name][-1]['seconds']:.2f} s", file=sys.stderr)
+            except Missing as reason:
+                print(f"{name} is left out: {reason}", file=sys.stderr)
+                runs[name] = None
+    return runs
+
+
+def machine() -> dict:
+    model = platform.processor()
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    return {"processor": model, "cores": os.cpu_count(), "threads": options.threads,
+            "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.platform())}
+
+
+def spread(values: list) -> str:
+    values = sorted(values)
+    middle = f"{statistics.median(values):.2f}"
+    return middle if len(values) == 1 else f"{middle} ({values[0]:.2f} - {values[-1]:.2f})"
+
+
+def table(runs: dict, columns: dict) -> list:
+    """Markdown; `columns` maps a heading to a function of the runs of one program."""
+    lines = ["| program | seconds | whole process | " + " | ".join(columns) + " |", "|---" * (3 + len(columns)) + "|"]
+    for name, results in runs.items():
+        if results is None:
+            lines.append(f"| {name} | not installed |" + " |" * (1 + len(columns)))
+            continue
+        version = results[0].get("version", "")
+        cells = [spread([result[key] for result in results]) for key in ("seconds", "process_seconds")]
+        cells += [column(results) for column in columns.values()]
+        lines.append(f"| {name} {version}".rstrip() + " | " + " | ".join(cells) + " |")
+    return lines
+
+
+def time_training(folder: pathlib.Path) -> dict:
+    def ours() -> dict:
+        result = hourglass("train", "--data", "mnist:train", "--hidden", 32, "--scale", "unit", "--epochs",
+                           options.epochs, "--batch", 256, "--seed", 0, "--validation", "mnist:test", "--out",
+                           folder / "model.safetensors")
+        return dict(result, seconds=result["timings"]["train"], test_loss=result["history"]["validation_loss"][-1])
+
+    return in_turn({
+        "Hourglass": ours,
+        "PyTorch": lambda: peer(here / "train_torch.py", "--epochs", options.epochs),
+    })
+
+
+def time_tsne(folder: pathlib.Path) -> dict:
+    model, codes, start = (folder / name for name in ("model.safetensors", "codes.npy", "start.npy"))
+    if not model.exists():
+        hourglass("train", "--data", "mnist:train", "--hidden", 32, "--scale", "unit", "--epochs", options.epochs,
+                  "--out", model)
+    hourglass("encode", "--model", model, "--data", "mnist:test", "--out", codes)
+    points = numpy.load(codes).astype(numpy.float64)
+    points -= points.mean(0)
+    _, axes = numpy.linalg.eigh(points.T @ points)
+    plane = points @ axes[:, :-3:-1]
+    numpy.save(start, (plane * (1e-4 / plane[:, 0].std())).astype(numpy.float32))
+    rate = max(len(points) / 12, 50)
+
+    def judged(result: dict, embedding: pathlib.Path) -> dict:
+        figures = hourglass("score", "--map", embedding, "--data", codes, "--labels", "mnist:test")
+        return dict(result, true_kl=figures["kl_divergence"], one_nn_accuracy=figures["one_nn_accuracy"])
+
+    def ours() -> dict:
+        embedding = folder / "hourglass.npy"
+        result = hourglass("tsne", "--data", codes, "--init", start, "--iterations", options.iterations,
+                           "--learning-rate", rate, "--out", embedding)
+        return judged(dict(result, seconds=result["timings"]["total"]), embedding)
+
+    def theirs(*program) -> dict:
+        embedding = folder / f"{pathlib.Path(program[-1]).stem}.npy"
+        result = peer(*program, codes, "--start", start, "--iterations", options.iterations, "--learning-rate", rate,
+                      "--out", embedding)
+        return judged(result, embedding)
+
+    programs = {
+        "Hourglass": ours,
+        "scikit-learn": lambda: theirs(here / "tsne_sklearn.py"),
+        "Rtsne": lambda: theirs(here / "tsne_rtsne.R"),
+    }
+    if python := os.environ.get("OPENTSNE_PYTHON"):
+        programs["openTSNE"] = lambda: theirs(python, here / "tsne_opentsne.py")
+    return in_turn(programs)
+
+
+def main() -> None:
+    out = pathlib.Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    about = machine()
+    result = {"machine": about, "date": datetime.date.today().isoformat(), "epochs": options.epochs,
+              "iterations": options.iterations}
+    lines = ["# Hourglass beside its peers", "",
+             f"{about['processor']}, {about['cores']} cores of which each program has {about['threads']}; "
+             f"{about['system']}; {result['date']}. Median (lowest - highest) of {options.repeat}, in turn.", ""]
+    with tempfile.TemporaryDirectory() as folder:
+        if "train" in options.only:
+            result["train"] = time_training(pathlib.Path(folder))
+            lines += [f"## Training 784-32-784, MNIST, {options.epochs} epochs, batch 256", "",
+                      *table(result["train"],
+                             {"test loss": lambda runs: f"{statistics.median(r['test_loss'] for r in runs):.4f}"}), ""]
+        if "tsne" in options.only:
+            result["tsne"] = time_tsne(pathlib.Path(folder))
+            lines += [f"## t-SNE of the 10,000 test codes, {options.iterations} iterations", "",
+                      *table(result["tsne"],
+                             {"true KL": lambda runs: f"{statistics.median(r['true_kl'] for r in runs):.4f}",
+                              "1-NN accuracy": lambda runs:
+                              f"{statistics.median(r['one_nn_accuracy'] for r in runs):.3f}"}), ""]
+    for name, text in (("peers.json", json.dumps(result, indent=2) + "\n"), ("peers.md", "\n".join(lines))):
+        unfinished = out / (name + ".new")
+        unfinished.write_text(text)
+        unfinished.replace(out / name)
+    print("\n".join(lines))
+
+
+main()

@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+"""Times PyTorch on the reference job: 784-32-784, rectified code, binary cross-entropy on the logits, Adam, MNIST scaled
+to [0, 1]. Eager mode in its fastest plain form: all rows in memory as float32, a batch is one index_select, gradients
+are set to None. Prints one line of JSON; `seconds` is the epochs alone, without loading and start-up."""
+
+import argparse
+import time
+
+import peer
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--data", help="folder of the raw IDX files; default: the cache of `hourglass data mnist`")
+parser.add_argument("--hidden", type=int, default=32)
+parser.add_argument("--epochs", type=int, default=10)
+parser.add_argument("--batch", type=int, default=256)
+options = peer.parse(parser)
+
+try:
+    import numpy
+    import torch
+except ImportError as error:
+    peer.missing(f"{error}: Debian's packages are python3-torch and python3-numpy")
+
+torch.set_num_threads(options.threads)
+torch.manual_seed(options.seed)
+
+
+def load(name: str) -> torch.Tensor:
+    directory = peer.pathlib.Path(options.data) if options.data else peer.mnist_directory()
+    return torch.from_numpy(peer.read_images(directory / name).astype(numpy.float32) / 255)
+
+
+def make_model() -> torch.nn.Sequential:
+    layers = [torch.nn.Linear(784, options.hidden), torch.nn.ReLU(), torch.nn.Linear(options.hidden, 784)]
+    for layer in layers[::2]:
+        torch.nn.init.xavier_uniform_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    return torch.nn.Sequential(*layers)
+
+
+def train(model: torch.nn.Sequential, rows: torch.Tensor, epochs: int) -> float:
+    """Returns the mean loss of the last epoch while the weights moved."""
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)
+    loss_of = torch.nn.functional.binary_cross_entropy_with_logits
+    for _ in range(epochs):
+        permutation = torch.randperm(len(rows))
+        total = 0.0
+        for batch in permutation.split(options.batch):
+            x = rows.index_select(0, batch)
+            loss = loss_of(model(x), x)
+            adam.zero_grad(set_to_none=True)
+            loss.backward()
+            adam.step()
+            total += loss.item() * len(batch)
+    return total / len(rows)
+
+
+train_rows = load("train-images-idx3-ubyte")
+test_rows = load("t10k-images-idx3-ubyte")
+train(make_model(), train_rows[: 20 * options.batch], 1)  # the first steps pay for what later ones find ready
+model = make_model()
+begin = time.perf_counter()
+train_loss = train(model, train_rows, options.epochs)
+seconds = time.perf_counter() - begin
+with torch.no_grad():
+    test_loss = torch.nn.functional.binary_cross_entropy_with_logits(model(test_rows), test_rows).item()
+peer.report(peer="PyTorch", version=torch.__version__, seconds=seconds, threads=options.threads, epochs=options.epochs,
+            batch=options.batch, hidden=options.hidden, seed=options.seed, train_loss=train_loss, test_loss=test_loss)

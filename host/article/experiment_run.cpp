@@ -1,0 +1,280 @@
+#include "host/article/experiment_run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "hourglass/error.hpp"
+#include "hourglass/tsne.hpp"
+
+namespace hourglass::article {
+namespace {
+
+// Rows whose codes are held against the inputs: ranks among all pairs of inputs cost 784
+// multiplications each.
+constexpr std::int64_t trustworthiness_rows = 5000;
+constexpr int trustworthiness_neighbours = 12;
+// scikit-learn 0.20's t-SNE; its learning rate of 200 multiplies a gradient with the factor 4.
+constexpr double tsne_perplexity = 30;
+constexpr double tsne_learning_rate = 800;
+
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - start_).count();
+    start_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+Matrix take_rows(const Matrix& x, std::span<const std::int64_t> rows) {
+  Matrix taken(static_cast<std::int64_t>(rows.size()), x.columns);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::copy_n(x.row(rows[i]).begin(), x.columns, taken.row(static_cast<std::int64_t>(i)).begin());
+  return taken;
+}
+
+double mean_squared_difference(const Matrix& a, const Matrix& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i) {
+    const double d = static_cast<double>(a.values[i]) - b.values[i];
+    sum += d * d;
+  }
+  return sum / static_cast<double>(a.values.size());
+}
+
+/// Scaled values as pixels from 0 to 1.
+Matrix to_pixels(const Scaler& scaler, const Matrix& scaled, bool bytes) {
+  Matrix pixels = scaler.inverse_transform(scaled);
+  if (bytes) {
+    for (float& value : pixels.values)
+      value /= 255.0f;
+  }
+  return pixels;
+}
+
+/// Share of sigmoid outputs whose logit lies where the loss clips it, as far as float32 tells: 1
+/// less the clip rounds to 1 - 2^-23.
+double share_at_clip(const Matrix& outputs, float clip) {
+  const auto clipped = std::count_if(outputs.values.begin(), outputs.values.end(),
+                                     [&](float p) { return p <= clip || p >= 1.0f - clip; });
+  return static_cast<double>(clipped) / static_cast<double>(outputs.values.size());
+}
+
+void measure_code(Device& device, const Experiment& experiment, const ScaledData& data,
+                  const Matrix& codes, Figures& figures) {
+  const Labels labels = data.test->labels;
+  figures["code_one_nn"] = one_nn_split_accuracy(device, codes, labels);
+  figures["code_one_nn_leave_one_out"] = one_nn_leave_one_out_accuracy(device, codes, labels);
+  figures["code_linear_probe"] = linear_probe_split_accuracy(device, codes, labels);
+  figures["code_silhouette"] = silhouette(device, codes, labels).mean;
+  figures["code_separation"] = class_separation(codes, labels).mean_ratio;
+  const auto has = [&](std::int32_t digit) {
+    return std::find(labels.begin(), labels.end(), digit) != labels.end();
+  };
+  if (has(0) && has(1)) figures["code_one_zero"] = pair_accuracy(device, codes, labels, 1, 0);
+
+  const std::int64_t rows = std::min(codes.rows, trustworthiness_rows);
+  if (rows > 2 * trustworthiness_neighbours) {
+    std::vector<std::int64_t> first(static_cast<std::size_t>(rows));
+    for (std::size_t i = 0; i < first.size(); ++i)
+      first[i] = static_cast<std::int64_t>(i);
+    figures["code_trustworthiness"] =
+        trustworthiness(device, take_rows(data.test_inputs, first), take_rows(codes, first),
+                        trustworthiness_neighbours);
+  }
+
+  const ActivationFigures activations = activation_figures(codes, experiment.sigmoid_codes());
+  figures["negative_share"] = activations.negative_share;
+  if (!experiment.is_pca()) {
+    figures["mean_activation"] = activations.mean;
+    figures["zero_share"] = activations.zero_share;
+    figures["dead_units"] = static_cast<double>(activations.dead_units);
+  }
+}
+
+void measure_map(Device& device, const ScaledData& data, const Matrix& codes, const Matrix& map,
+                 Figures& figures) {
+  const Labels labels = data.test->labels;
+  figures["map_one_nn"] = one_nn_split_accuracy(device, map, labels);
+  figures["map_one_nn_leave_one_out"] = one_nn_leave_one_out_accuracy(device, map, labels);
+  figures["map_linear_probe"] = linear_probe_split_accuracy(device, map, labels);
+  figures["map_silhouette"] = silhouette(device, map, labels).mean;
+  if (map.rows > 2 * trustworthiness_neighbours) {
+    figures["map_trustworthiness"] =
+        trustworthiness(device, codes, map, trustworthiness_neighbours);
+  }
+  const ClassSeparation classes = class_separation(map, labels);
+  if (!(classes.radius > 0)) return;
+  figures["map_spread"] = classes.mean_spread / classes.radius;
+  figures["map_gap"] = classes.mean_gap / classes.radius;
+  if (classes.classes > 8) {
+    const auto distance = [&](std::size_t a, std::size_t b) {
+      return classes.centroid_distance[a * static_cast<std::size_t>(classes.classes) + b] /
+             classes.radius;
+    };
+    figures["map_spread_8"] = classes.spread[8] / classes.radius;
+    figures["map_distance_2_3"] = distance(2, 3);
+    figures["map_distance_2_8"] = distance(2, 8);
+  }
+}
+
+/// A row a unit of the first hidden layer: what it looks for in the image.
+Matrix first_layer_filters(const Autoencoder& model) {
+  const LayerOffsets layer = layer_offsets(model.spec).front();
+  Matrix filters(layer.fan_out, layer.fan_in);
+  for (std::int64_t d = 0; d < layer.fan_in; ++d) {
+    for (std::int64_t k = 0; k < layer.fan_out; ++k) {
+      filters(k, d) =
+          model.parameters[static_cast<std::size_t>(layer.weights + d * layer.fan_out + k)];
+    }
+  }
+  return filters;
+}
+
+/// Figures of the reconstructions of all test digits; those of the sample are kept.
+void measure_reconstructions(const ScaledData& data, const Matrix& scaled, ExperimentRun& result) {
+  const bool bytes = data.test->is_bytes();
+  const Matrix pixels = to_pixels(data.scaler, scaled, bytes);
+  const Matrix wanted = to_pixels(data.scaler, data.test_inputs, bytes);
+  result.run.figures["squared_error"] = mean_squared_difference(scaled, data.test_inputs);
+  result.run.figures["pixel_squared_error"] = mean_squared_difference(pixels, wanted);
+  result.artifacts.reconstructions = take_rows(pixels, sample_rows(*data.test));
+}
+
+void train_autoencoder(Device& device, const Experiment& experiment, const ScaledData& data,
+                       std::uint64_t seed, const ArticleOptions& options, ExperimentRun& result) {
+  Stopwatch watch;
+  AutoencoderSpec spec;
+  spec.inputs = data.train->columns;
+  spec.hidden = experiment.hidden;
+  spec.code_activation = experiment.code_activation;
+  Autoencoder model = Autoencoder::initialise(spec, data.scaler, seed);
+  TrainingOptions training;
+  training.epochs = options.epochs;
+  training.batch = options.batch;
+  training.sparsity = experiment.sparsity;
+  training.seed = seed;
+  if (options.keep_going) {
+    training.progress = [&](const TrainingProgress&) { return options.keep_going(); };
+  }
+  Run& run = result.run;
+  run.history = fit(device, model, *data.train, training, data.test);
+  run.seconds["training"] = watch.lap();
+
+  const EpochFigures& last = run.history.epochs.back();
+  run.figures["train_loss"] = last.loss;
+  run.figures["train_reconstruction"] = last.reconstruction;
+  run.figures["train_penalty"] = last.penalty;
+  run.figures["test_loss"] = last.validation_loss;
+  run.figures["test_reconstruction"] = last.validation_reconstruction;
+  result.artifacts.codes = model.encode(device, *data.test);
+  result.artifacts.filters = first_layer_filters(model);
+  const Matrix outputs = model.reconstruct(device, *data.test);
+  run.figures["clipped_share"] = share_at_clip(outputs, spec.bce_clip);
+  measure_reconstructions(data, outputs, result);
+}
+
+void fit_pca(Device& device, const Experiment& experiment, ScaledData& data,
+             ExperimentRun& result) {
+  Stopwatch watch;
+  // The components do not hang on the seed; only a t-SNE of their codes does.
+  auto found = data.pca.find(experiment.components);
+  if (found == data.pca.end()) {
+    const Matrix train = data.scaler.transform(device, *data.train);
+    found = data.pca.emplace(experiment.components, Pca::fit(device, train, experiment.components))
+                .first;
+  }
+  const Pca& pca = found->second;
+  result.artifacts.codes = pca.transform(device, data.test_inputs);
+  result.artifacts.filters = pca.components;
+  double explained = 0;
+  for (const double share : pca.explained_ratio)
+    explained += share;
+  result.run.figures["explained_ratio"] = explained;
+  measure_reconstructions(data, pca.inverse_transform(device, result.artifacts.codes), result);
+  result.run.seconds["training"] = watch.lap();
+}
+
+void embed(Device& device, const Matrix& codes, std::uint64_t seed, const ArticleOptions& options,
+           Run& run) {
+  TsneOptions settings;
+  settings.start = TsneStart::random;
+  settings.perplexity =
+      std::min(tsne_perplexity, std::floor(static_cast<double>(codes.rows - 1) / 3));
+  settings.learning_rate = tsne_learning_rate;
+  settings.iterations = options.tsne_iterations;
+  settings.seed = seed;
+  if (options.keep_going)
+    settings.progress = [&](const TsneProgress&) { return options.keep_going(); };
+  TsneResult result = tsne(device, codes, settings);
+  run.figures["map_kl"] = result.kl_divergence;
+  run.figures["map_span"] = result.span;
+  run.map = std::move(result.map);
+  run.seconds["t-SNE"] = result.total_seconds;
+}
+
+}  // namespace
+
+ScaledData::ScaledData(Device& device, const Dataset& train_rows, const Dataset& test_rows,
+                       Scaling scaling)
+    : train(&train_rows),
+      test(&test_rows),
+      scaler(Scaler::fit(device, train_rows, scaling)),
+      test_inputs(scaler.transform(device, test_rows)),
+      train_range(scaled_range(scaler, train_rows)),
+      test_range(scaled_range(scaler, test_rows)) {}
+
+std::vector<std::int64_t> sample_rows(const Dataset& test) {
+  std::map<std::int32_t, std::int64_t> first;
+  for (std::size_t i = 0; i < test.labels.size(); ++i)
+    first.emplace(test.labels[i], static_cast<std::int64_t>(i));
+  std::vector<std::int64_t> rows;
+  for (const auto& [label, row] : first) {
+    if (rows.size() < 10) rows.push_back(row);
+  }
+  return rows;
+}
+
+Matrix pixels_of(const Dataset& data, std::span<const std::int64_t> rows) {
+  Matrix pixels(static_cast<std::int64_t>(rows.size()), data.columns);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto from = static_cast<std::size_t>(rows[i] * data.columns);
+    for (std::int64_t d = 0; d < data.columns; ++d) {
+      const std::size_t at = from + static_cast<std::size_t>(d);
+      pixels(static_cast<std::int64_t>(i), d) =
+          data.is_bytes() ? static_cast<float>(std::get<0>(data.values)[at]) / 255.0f
+                          : std::get<1>(data.values)[at];
+    }
+  }
+  return pixels;
+}
+
+ExperimentRun run_experiment(Device& device, const Experiment& experiment, ScaledData& data,
+                             std::uint64_t seed, const ArticleOptions& options) {
+  ExperimentRun result;
+  Run& run = result.run;
+  run.experiment = experiment.id;
+  run.scaling = name_of(data.scaler.scaling);
+  run.seed = seed;
+  if (experiment.is_pca()) {
+    fit_pca(device, experiment, data, result);
+  } else {
+    train_autoencoder(device, experiment, data, seed, options, result);
+  }
+
+  const Matrix& codes = result.artifacts.codes;
+  if (experiment.view == View::tsne) embed(device, codes, seed, options, run);
+  Stopwatch watch;
+  measure_code(device, experiment, data, codes, run.figures);
+  if (experiment.view == View::tsne) measure_map(device, data, codes, run.map, run.figures);
+  if (experiment.view == View::plane) run.map = codes;
+  run.seconds["scores"] = watch.lap();
+  return result;
+}
+
+}  // namespace hourglass::article

@@ -1,0 +1,51 @@
+// Checks that the scores share.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "hourglass/error.hpp"
+#include "hourglass/scores.hpp"
+
+namespace hourglass {
+
+inline void check_labels(const char* score, const Matrix& x, Labels labels) {
+  if (static_cast<std::int64_t>(labels.size()) != x.rows) {
+    throw UsageError(fmt::format("{}: {} labels for {} rows", score, labels.size(), x.rows));
+  }
+}
+
+inline void check_rows(const char* score, const Matrix& x, std::int64_t least) {
+  if (x.rows < least) {
+    throw UsageError(fmt::format("{}: {} rows; at least {} are needed", score, x.rows, least));
+  }
+}
+
+inline void check_same_rows(const char* score, const Matrix& x, const Matrix& map) {
+  if (x.rows != map.rows) {
+    throw UsageError(fmt::format("{}: {} rows of data, {} rows of a map", score, x.rows, map.rows));
+  }
+}
+
+/// Labels as numbers of classes: 0 <= label < classes. Throws UsageError for a negative label.
+inline std::int32_t class_count(const char* score, Labels labels) {
+  std::int32_t classes = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] < 0) {
+      throw UsageError(
+          fmt::format("{}: label {} of row {}; expected 0 or more", score, labels[i], i));
+    }
+    classes = labels[i] >= classes ? labels[i] + 1 : classes;
+  }
+  return classes;
+}
+
+/// Rows [first, first + count).
+inline Matrix rows_of(const Matrix& x, std::int64_t first, std::int64_t count) {
+  Matrix part(count, x.columns);
+  std::copy_n(x.values.begin() + first * x.columns, count * x.columns, part.values.begin());
+  return part;
+}
+
+}  // namespace hourglass

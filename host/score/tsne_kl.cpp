@@ -1,0 +1,20 @@
+#include "host/embed/affinities.hpp"
+#include "host/score/common.hpp"
+#include "hourglass/scores.hpp"
+
+namespace hourglass {
+
+double tsne_kl_divergence(Device& device, const Matrix& x, const Matrix& map, double perplexity) {
+  check_same_rows("KL divergence", x, map);
+  if (map.columns != 2) {
+    throw UsageError(fmt::format("KL divergence: a map of {} columns; expected 2", map.columns));
+  }
+  Backend& backend = device.backend();
+  const Affinities affinities = compute_affinities("KL divergence", backend, x, perplexity);
+  const Buffer<float> y(backend, std::span<const float>(map.values));
+  Buffer<double> kl(backend, 1);
+  backend.tsne_kl(affinities.view(), y.matrix(map.rows, 2), kl.data());
+  return kl.download().front();
+}
+
+}  // namespace hourglass

@@ -1,0 +1,144 @@
+#include "hourglass/autoencoder.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "host/train/features.hpp"
+#include "host/train/network.hpp"
+#include "host/train/spec.hpp"
+#include "hourglass/error.hpp"
+#include "kernels/philox.hpp"
+
+namespace hourglass {
+namespace {
+
+std::int64_t widest(const AutoencoderSpec& spec) {
+  std::int64_t width = spec.inputs;
+  for (const std::int64_t hidden : spec.hidden)
+    width = std::max(width, hidden);
+  return width;
+}
+
+void check_parameters(const Autoencoder& model) {
+  model.spec.validate();
+  if (std::cmp_not_equal(model.parameters.size(), model.spec.parameter_count())) {
+    throw UsageError(fmt::format("the model has {} parameters; {} needs {}",
+                                 model.parameters.size(), model.spec.name(),
+                                 model.spec.parameter_count()));
+  }
+}
+
+/// Calls body(network, first, count) for blocks of rows, the scaled rows in the network's inputs.
+template <class Body>
+void for_inputs(Device& device, const Autoencoder& model, const Dataset& data, Body&& body) {
+  check_parameters(model);
+  model.scaler.check(data);
+  if (data.rows == 0) return;
+  Backend& backend = device.backend();
+  const std::int64_t rows = std::min(block_rows(widest(model.spec)), data.rows);
+  Network network(backend, model.spec, model.parameters, rows);
+  const DeviceScaler scaler(backend, model.scaler, data);
+  for_blocks(backend, data, rows, [&](std::int64_t first, std::int64_t count, FeatureView source) {
+    scaler.gather(backend, source, nullptr, 0, network.inputs(count));
+    body(network, first, count);
+  });
+}
+
+void download_rows(Backend& backend, ConstMat block, Matrix& to, std::int64_t first) {
+  backend.download(to.row(first).data(), block.data,
+                   static_cast<std::size_t>(block.size()) * sizeof(float));
+}
+
+double mean_loss(Device& device, const Autoencoder& model, const Dataset& data, Loss loss) {
+  if (data.rows == 0) throw InputError(fmt::format("{}: no rows to compute a loss of", data.name));
+  Backend& backend = device.backend();
+  Buffer<double> sum(backend, 1);
+  sum.zero();
+  for_inputs(device, model, data, [&](Network& network, std::int64_t, std::int64_t count) {
+    network.encode(count);
+    network.decode(count);
+    network.add_loss(loss, count, sum.data());
+  });
+  return sum.download().front() / static_cast<double>(data.rows);
+}
+
+}  // namespace
+
+Autoencoder Autoencoder::initialise(const AutoencoderSpec& spec, Scaler scaler,
+                                    std::uint64_t seed) {
+  spec.validate();
+  Autoencoder model;
+  model.spec = spec;
+  model.scaler = std::move(scaler);
+  model.parameters.assign(static_cast<std::size_t>(spec.parameter_count()), 0.0f);
+  const auto layers = layer_offsets(spec);
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const LayerOffsets& at = layers[l];
+    const auto limit =
+        static_cast<float>(std::sqrt(6.0 / static_cast<double>(at.fan_in + at.fan_out)));
+    float* weights = model.parameters.data() + at.weights;
+    const std::int64_t count = at.fan_in * at.fan_out;
+    for (std::int64_t i = 0; i < count; i += 4) {
+      const Philox4 words = philox4x32(seed, static_cast<std::uint64_t>(i / 4),
+                                       static_cast<std::uint32_t>(RandomStream::weights),
+                                       static_cast<std::uint32_t>(l));
+      for (std::int64_t j = i; j < std::min(i + 4, count); ++j) {
+        weights[j] = (2.0f * unit_uniform(words.v[j - i]) - 1.0f) * limit;
+      }
+    }
+  }
+  return model;
+}
+
+Matrix Autoencoder::encode(Device& device, const Dataset& data) const {
+  Matrix codes(data.rows, spec.code_size());
+  for_inputs(device, *this, data, [&](Network& network, std::int64_t first, std::int64_t count) {
+    network.encode(count);
+    download_rows(device.backend(), network.codes(count), codes, first);
+  });
+  return codes;
+}
+
+Matrix Autoencoder::reconstruct(Device& device, const Dataset& data) const {
+  Matrix reconstructions(data.rows, spec.inputs);
+  for_inputs(device, *this, data, [&](Network& network, std::int64_t first, std::int64_t count) {
+    network.encode(count);
+    network.decode(count);
+    download_rows(device.backend(), network.reconstruct(count), reconstructions, first);
+  });
+  return reconstructions;
+}
+
+Matrix Autoencoder::decode(Device& device, const Matrix& codes) const {
+  check_parameters(*this);
+  if (codes.columns != spec.code_size()) {
+    throw InputError(fmt::format("codes: {} columns; the code of {} has {}", codes.columns,
+                                 spec.name(), spec.code_size()));
+  }
+  Matrix reconstructions(codes.rows, spec.inputs);
+  if (codes.rows == 0) return reconstructions;
+  Backend& backend = device.backend();
+  const std::int64_t rows = std::min(block_rows(widest(spec)), codes.rows);
+  Network network(backend, spec, parameters, rows);
+  for (std::int64_t first = 0; first < codes.rows; first += rows) {
+    const std::int64_t count = std::min(rows, codes.rows - first);
+    backend.upload(network.codes(count).data, codes.row(first).data(),
+                   static_cast<std::size_t>(count * codes.columns) * sizeof(float));
+    network.decode(count);
+    download_rows(backend, network.reconstruct(count), reconstructions, first);
+  }
+  return reconstructions;
+}
+
+double Autoencoder::reconstruction_loss(Device& device, const Dataset& data) const {
+  return mean_loss(device, *this, data, spec.loss);
+}
+
+double Autoencoder::squared_error(Device& device, const Dataset& data) const {
+  return mean_loss(device, *this, data, Loss::mse);
+}
+
+}  // namespace hourglass

@@ -1,0 +1,111 @@
+// An autoencoder on a device: parameters in one flat buffer, the activations of one batch, and the
+// passes over them. Nothing here allocates after the constructor or reads from the device, except
+// where named so.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "hourglass/autoencoder.hpp"
+#include "hourglass/training.hpp"
+#include "kernels/backend.hpp"
+#include "kernels/buffer.hpp"
+
+namespace hourglass {
+
+/// The forward pass. Layer l computes out_l = f_l(out_{l-1} W_l + b_l), out_{-1} the inputs; the
+/// last layer stops at out W, its bias and activation belong to the loss.
+class Network {
+ public:
+  /// Room for batches of up to `rows` rows.
+  Network(Backend& backend, const AutoencoderSpec& spec, std::span<const float> parameters,
+          std::int64_t rows);
+
+  [[nodiscard]] const AutoencoderSpec& spec() const { return spec_; }
+  /// B x D: the scaled batch, to be written before a pass; it is also what the loss compares with.
+  [[nodiscard]] Mat inputs(std::int64_t rows) { return inputs_.matrix(rows, spec_.inputs); }
+  /// B x K: written by encode(), read by decode().
+  [[nodiscard]] Mat codes(std::int64_t rows) { return output(spec_.code_layer(), rows); }
+
+  void encode(std::int64_t rows) { forward(0, spec_.code_layer() + 1, rows); }
+  /// From the codes to the last layer's products.
+  void decode(std::int64_t rows) { forward(spec_.code_layer() + 1, spec_.layers(), rows); }
+
+  /// After decode(): the sum over the rows of the mean loss is added to *sum. Spends the products.
+  void add_loss(Loss loss, std::int64_t rows, double* sum);
+  /// After encode(): the penalty weighted by the rows is added to *sum. `batch` is the number of
+  /// rows in a batch of training, which l1_sum's weight depends on.
+  void add_penalty(const Sparsity& sparsity, std::int64_t rows, std::int64_t batch, double* sum);
+  /// After decode(): B x D reconstructions, in place of the products.
+  ConstMat reconstruct(std::int64_t rows);
+
+  /// out_l of the last pass; of the last layer its products until they are spent.
+  [[nodiscard]] Mat output(std::size_t layer, std::int64_t rows) {
+    return outputs_[layer].matrix(rows, layers_[layer].fan_out);
+  }
+  [[nodiscard]] Buffer<float>& parameters() { return parameters_; }
+  [[nodiscard]] const std::vector<LayerOffsets>& layers() const { return layers_; }
+
+ protected:
+  void forward(std::size_t first, std::size_t last, std::int64_t rows);
+  [[nodiscard]] ConstMat weights(std::size_t layer) const;
+  [[nodiscard]] std::span<const float> bias(std::size_t layer) const;
+  /// What layer `layer` reads.
+  [[nodiscard]] ConstMat input_of(std::size_t layer, std::int64_t rows) {
+    return layer == 0 ? ConstMat(inputs(rows)) : ConstMat(output(layer - 1, rows));
+  }
+  /// out_{l-1} W_l + b_l, where f' cannot be computed from out_l; else out_l itself.
+  [[nodiscard]] Mat pre(std::size_t layer, std::int64_t rows);
+  void loss(Loss loss, std::int64_t rows, Mat gradient, std::span<float> bias_gradient,
+            double* sum);
+  void penalty(const Sparsity& sparsity, std::int64_t rows, std::int64_t batch, Mat gradient,
+               double* sum);
+
+  Backend& backend_;
+  AutoencoderSpec spec_;
+  std::vector<LayerOffsets> layers_;
+  Buffer<float> parameters_;
+  Buffer<float> inputs_;
+  std::vector<Buffer<float>> outputs_;  // a layer each
+  std::vector<Buffer<float>> pres_;     // a layer each; empty where pre() is the output
+  Buffer<float> mean_activation_;
+};
+
+/// The backward pass and Adam.
+class TrainableNetwork : public Network {
+ public:
+  /// `batch`: rows in a step, at most; `rows` as Network's.
+  TrainableNetwork(Backend& backend, const AutoencoderSpec& spec, std::span<const float> parameters,
+                   std::int64_t rows, std::int64_t batch, double learning_rate);
+
+  /// Forward from inputs(rows), loss, penalty, backward: the gradient of their sum is then in
+  /// gradients(). Row-weighted figures are added to *loss_sum and *penalty_sum.
+  void differentiate(const Sparsity& sparsity, std::int64_t rows, double* loss_sum,
+                     double* penalty_sum);
+  void update(const AdamOptions& options);
+
+  [[nodiscard]] const Buffer<float>& gradients() const { return gradients_; }
+
+  /// Keeps a copy of everything that a step changes, on the device.
+  void remember();
+  void restore();
+
+ private:
+  [[nodiscard]] Mat weights_gradient(std::size_t layer);
+  [[nodiscard]] std::span<float> bias_gradient(std::size_t layer);
+
+  Buffer<float> gradients_;
+  Buffer<float> first_moment_;
+  Buffer<float> second_moment_;
+  Buffer<AdamState> adam_;
+  // dL/dout of a hidden layer and of the one before it: one is made from the other.
+  Buffer<float> deltas_[2];
+
+  Buffer<float> kept_parameters_;
+  Buffer<float> kept_first_moment_;
+  Buffer<float> kept_second_moment_;
+  Buffer<AdamState> kept_adam_;
+};
+
+}  // namespace hourglass

@@ -1,0 +1,134 @@
+#include "kernels/cuda/backend.hpp"
+
+#include <string>
+
+#include "kernels/cuda/probe.hpp"
+
+namespace hourglass::cuda {
+namespace {
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+void require_device(int device) {
+  const DeviceCount count = device_count();
+  if (count.devices == 0) throw DeviceError("cuda: " + count.reason);
+  if (device < 0 || device >= count.devices) {
+    throw DeviceError("cuda: there is no GPU " + std::to_string(device) + "; this machine has " +
+                      std::to_string(count.devices) + ", numbered from 0");
+  }
+}
+
+/// `device`, once it is certain that the machine has it and that this library has code for it; it is then current.
+int checked_device(int device) {
+  require_device(device);
+  HOURGLASS_CUDA_CHECK(cudaSetDevice(device));
+  const cudaError_t error = probe_kernel_image();
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorUnsupportedPtxVersion) {
+    cudaGetLastError();
+    int major = 0;
+    int minor = 0;
+    HOURGLASS_CUDA_CHECK(
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    HOURGLASS_CUDA_CHECK(
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+    throw DeviceError("cuda: GPU " + std::to_string(device) + " has compute capability " +
+                      std::to_string(major) + "." + std::to_string(minor) +
+                      ", for which this library holds no code; rebuild with "
+                      "-DHOURGLASS_CUDA_ARCHITECTURES=" +
+                      std::to_string(major) + std::to_string(minor));
+  }
+  check(error, "cudaFuncGetAttributes", __FILE__, __LINE__);
+  return device;
+}
+
+}  // namespace
+
+DeviceCount device_count() {
+  int devices = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error == cudaSuccess) {
+    if (devices > 0) return {devices, ""};
+    return {0, "no NVIDIA GPU was found"};
+  }
+  cudaGetLastError();
+  if (error == cudaErrorNoDevice) {
+    return {0, "an NVIDIA driver is installed, but it shows no GPU (is CUDA_VISIBLE_DEVICES set?)"};
+  }
+  if (error == cudaErrorInsufficientDriver) {
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+      return {0, "no NVIDIA driver was found"};
+    }
+    return {0, "the NVIDIA driver supports CUDA " + version_text(driver) +
+                   " and this library needs " + version_text(CUDART_VERSION) +
+                   ": update the driver"};
+  }
+  return {0, std::string("cudaGetDeviceCount failed: ") + cudaGetErrorName(error) + " (" +
+                 cudaGetErrorString(error) + ")"};
+}
+
+BackendInfo describe_device(int device) {
+  require_device(device);
+  cudaDeviceProp properties{};
+  HOURGLASS_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  BackendInfo info;
+  info.backend = "cuda";
+  info.name = properties.name;
+  info.threads = 1;
+  info.memory_bytes = properties.totalGlobalMem;
+  return info;
+}
+
+CudaBackend::CudaBackend(int device)
+    : device_(checked_device(device)),
+      heap_(device_, stream_.get()),
+      scratch_(heap_, stream_.get()),
+      blas_(heap_, stream_.get()),
+      ticket_(static_cast<unsigned*>(heap_.allocate(sizeof(unsigned)))) {
+  fill(ticket_, 0, sizeof(unsigned));
+}
+
+CudaBackend::~CudaBackend() {
+  heap_.release(ticket_);
+}
+
+BackendInfo CudaBackend::info() const {
+  return describe_device(device_);
+}
+
+void* CudaBackend::allocate(std::size_t bytes) {
+  return heap_.allocate(bytes);
+}
+
+void CudaBackend::release(void* memory) noexcept {
+  heap_.release(memory);
+}
+
+void CudaBackend::upload(void* device, const void* host, std::size_t bytes) {
+  uploads_.upload(device, host, bytes, stream());
+}
+
+void CudaBackend::download(void* host, const void* device, std::size_t bytes) {
+  if (bytes > 0) {
+    HOURGLASS_CUDA_CHECK(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()));
+  }
+  synchronize();
+}
+
+void CudaBackend::copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  HOURGLASS_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()));
+}
+
+void CudaBackend::fill(void* device, unsigned char value, std::size_t bytes) {
+  if (bytes == 0) return;
+  HOURGLASS_CUDA_CHECK(cudaMemsetAsync(device, value, bytes, stream()));
+}
+
+void CudaBackend::synchronize() {
+  HOURGLASS_CUDA_CHECK(cudaStreamSynchronize(stream()));
+}
+
+}  // namespace hourglass::cuda

@@ -1,0 +1,100 @@
+// The CUDA backend: every operation of the table as hand-written kernels, cuBLAS for the dense products. Each operation
+// is defined in the file that bears its name.
+//
+// All work goes to one stream in the order of the calls. Launchers never synchronise and allocate nothing after their
+// first call with a shape (Scratch), so any sequence of them that has run once can be captured in a graph. A backend is
+// used by one thread at a time, one for which its device is the current one (the thread that opened it, or one that
+// called cudaSetDevice).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <string>
+
+#include "kernels/backend.hpp"
+#include "kernels/cuda/blas.hpp"
+#include "kernels/cuda/memory.hpp"
+
+namespace hourglass::cuda {
+
+/// How many GPUs there are; where none, why.
+struct DeviceCount {
+  int devices = 0;
+  std::string reason;
+};
+[[nodiscard]] DeviceCount device_count();
+
+/// Name and memory of a GPU. Throws DeviceError where there is none of that number.
+[[nodiscard]] BackendInfo describe_device(int device);
+
+class CudaBackend final : public Backend {
+ public:
+  /// Opens GPU number `device` and makes it the calling thread's current one. Throws DeviceError where there is no such
+  /// GPU, the driver is too old, or this library was not built for its architecture.
+  explicit CudaBackend(int device);
+  ~CudaBackend() override;
+
+  [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
+
+  [[nodiscard]] BackendInfo info() const override;
+  [[nodiscard]] void* allocate(std::size_t bytes) override;
+  void release(void* memory) noexcept override;
+  void upload(void* device, const void* host, std::size_t bytes) override;
+  void download(void* host, const void* device, std::size_t bytes) override;
+  void copy(void* to, const void* from, std::size_t bytes) override;
+  void fill(void* device, unsigned char value, std::size_t bytes) override;
+  void synchronize() override;
+
+  void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
+                   std::span<const float> offset, std::span<const float> factor, Mat out) override;
+  void column_statistics(FeatureView x, std::span<double> mean,
+                         std::span<double> deviation) override;
+  void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
+            float beta, Mat c) override;
+  void bias_activation(Activation activation, std::span<const float> bias, Mat pre,
+                       Mat out) override;
+  void bias_activation_backward(Activation activation, ConstMat pre, ConstMat out, Mat gradient,
+                                std::span<float> bias_gradient) override;
+  void sigmoid_bce(ConstMat pre, std::span<const float> bias, ConstMat targets, float clip,
+                   Mat gradient, std::span<float> bias_gradient, double* loss) override;
+  void squared_error(Activation activation, ConstMat pre, std::span<const float> bias,
+                     ConstMat targets, Mat gradient, std::span<float> bias_gradient,
+                     double* loss) override;
+  void l1_penalty(ConstMat codes, float weight, Mat gradient, double* penalty) override;
+  void kl_penalty(ConstMat codes, float rho, float beta, Mat gradient,
+                  std::span<float> mean_activation, double* penalty) override;
+  void adam(std::span<float> parameters, std::span<const float> gradients,
+            std::span<float> first_moment, std::span<float> second_moment, AdamOptions options,
+            AdamState* state) override;
+  void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override;
+  void nearest_neighbours(ConstMat queries, ConstMat references, bool same,
+                          MatrixView<std::int32_t> index, Mat squared_distance) override;
+  void neighbour_ranks(ConstMat x, MatrixView<const std::int32_t> neighbours,
+                       MatrixView<std::int32_t> rank) override;
+  void perplexity_search(ConstMat squared_distance, float perplexity, Mat conditional,
+                         std::span<float> precision) override;
+  void symmetrise(MatrixView<const std::int32_t> index, ConstMat conditional,
+                  CsrView affinities) override;
+  void tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) override;
+  [[nodiscard]] std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
+                                                          std::int64_t points) override;
+  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points) const override;
+  void tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
+                   const TsneSchedule* schedule, Mat y, Mat step, Mat gains) override;
+  void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) override;
+  void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
+                           MatrixView<double> sums) override;
+
+ private:
+  int device_;
+  Stream stream_;
+  Heap heap_;
+  Scratch scratch_;
+  UploadRing uploads_;
+  Blas blas_;
+  /// One counter, 0 between launches, with which the blocks of a launch agree on the last of them to finish (adam.cu).
+  unsigned* ticket_ = nullptr;
+};
+
+}  // namespace hourglass::cuda

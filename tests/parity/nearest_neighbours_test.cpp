@@ -1,0 +1,178 @@
+// nearest_neighbours: exact k nearest rows, ties by the lower index.
+#include "tests/oracle/neighbours.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "tests/oracle/parity.hpp"
+
+namespace hourglass::parity {
+namespace {
+
+struct NeighbourCase {
+  std::int64_t queries, references, columns, k;
+  bool same;
+};
+
+class NearestNeighbours : public BackendTest {
+ protected:
+  /// `exact`: every distance is a small integer, so the indices must be the oracle's one by one.
+  /// Otherwise float32 may order near ties either way: what is checked then is that every
+  /// neighbour's true distance is that of its place, up to rounding.
+  void compare(std::uint64_t seed, const NeighbourCase& c, const std::vector<float>& query_values,
+               const std::vector<float>& reference_values, bool exact) {
+    Trial trial =
+        this->trial(seed, std::to_string(c.queries) + " of " + std::to_string(c.references) + "x" +
+                              std::to_string(c.columns) + ", k " + std::to_string(c.k) +
+                              (c.same ? ", same" : ""));
+    trial.set_skew(static_cast<std::int64_t>(seed % 2));
+    auto references = trial.input(reference_values);
+    auto queries = c.same ? references : trial.input(query_values);
+    auto index = trial.output<std::int32_t>(c.queries * c.k);
+    auto distance = trial.output<float>(c.queries * c.k);
+    trial.run([&](Backend& backend) {
+      backend.nearest_neighbours(queries.matrix(c.queries, c.columns),
+                                 references.matrix(c.references, c.columns), c.same,
+                                 index.matrix(c.queries, c.k), distance.matrix(c.queries, c.k));
+    });
+
+    const oracle::Matrix64 wide_queries(c.queries, c.columns,
+                                        c.same ? reference_values : query_values);
+    const oracle::Matrix64 wide_references(c.references, c.columns, reference_values);
+    const oracle::Neighbours want =
+        oracle::nearest_neighbours(wide_queries, wide_references, c.same, c.k);
+    trial.expect_close("squared_distance", distance, want.squared_distance, {.relative = 2e-6});
+    const std::vector<std::int32_t> got = index.values();
+    if (exact) {
+      trial.expect_equal("index", got, want.index, c.k);
+      return;
+    }
+    const std::vector<float> distances = distance.values();
+    for (std::int64_t i = 0; i < c.queries; ++i) {
+      std::set<std::int32_t> seen;
+      for (std::int64_t a = 0; a < c.k; ++a) {
+        const std::int32_t j = got[i * c.k + a];
+        const std::string where =
+            trial.context() + ": neighbour " + std::to_string(a) + " of row " + std::to_string(i);
+        ASSERT_TRUE(j >= 0 && j < c.references) << where << " is " << j;
+        ASSERT_TRUE(!c.same || j != i) << where << " is the row itself";
+        ASSERT_TRUE(seen.insert(j).second) << where << " is listed twice: " << j;
+        const double true_distance = oracle::squared_distance(wide_queries, i, wide_references, j);
+        ASSERT_NEAR(true_distance, want.squared_distance(i, a), 2e-6 * true_distance)
+            << where << " is " << j << ", want " << want.index[i * c.k + a];
+        if (a > 0) {
+          const float before = distances[i * c.k + a - 1];
+          const float now = distances[i * c.k + a];
+          ASSERT_TRUE(before < now || (before == now && got[i * c.k + a - 1] < j))
+              << where << " is out of order";
+        }
+      }
+    }
+  }
+
+  static std::vector<float> integers(std::int64_t count, int bound, Random& random) {
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (float& value : values)
+      value = static_cast<float>(random.below(bound));
+    return values;
+  }
+};
+HOURGLASS_FOR_EVERY_BACKEND(NearestNeighbours);
+
+TEST_P(NearestNeighbours, MatchTheOracle) {
+  std::vector<NeighbourCase> cases = {{2, 2, 1, 1, true},     {5, 5, 3, 4, true},
+                                      {31, 31, 33, 30, true}, {33, 33, 31, 7, true},
+                                      {1, 33, 32, 33, false}, {33, 1, 32, 1, false},
+                                      {257, 257, 2, 1, true}, {32, 257, 31, 90, false}};
+  if (!emulated()) {
+    const NeighbourCase large[] = {{256, 256, 784, 90, true},  {785, 785, 33, 90, true},
+                                   {255, 784, 257, 31, false}, {1200, 1200, 32, 96, true},
+                                   {257, 2100, 50, 5, false},  {300, 300, 785, 299, true}};
+    cases.insert(cases.end(), std::begin(large), std::end(large));
+  }
+  std::uint64_t seed = 0;
+  for (const NeighbourCase& c : cases) {
+    Random random(++seed);
+    compare(seed, c, random.normals(c.queries * c.columns),
+            random.normals(c.references * c.columns), false);
+  }
+}
+
+TEST_P(NearestNeighbours, BreakTiesByTheLowerIndex) {
+  std::uint64_t seed = 20;
+  for (const NeighbourCase& c : {NeighbourCase{64, 64, 2, 20, true},
+                                 {257, 257, 3, 31, true},
+                                 {33, 300, 5, 33, false},
+                                 {40, 40, 1, 39, true},
+                                 {100, 257, 17, 8, false}}) {
+    Random random(++seed);
+    compare(seed, c, integers(c.queries * c.columns, 4, random),
+            integers(c.references * c.columns, 4, random), true);
+  }
+}
+
+TEST_P(NearestNeighbours, OfEqualPointsAreTheLowestIndices) {
+  for (const std::int64_t k : {1, 9, 256}) {
+    const NeighbourCase c{257, 257, 33, k, true};
+    compare(1, c, {}, std::vector<float>(257 * 33, 0.1f), true);
+    compare(2, {5, 257, 33, k, false}, std::vector<float>(5 * 33, 0.3f),
+            std::vector<float>(257 * 33, 0.1f), false);
+  }
+}
+
+TEST_P(NearestNeighbours, FindDuplicates) {
+  // Each point three times, in a shuffled order: its two copies lead its list, at distance 0
+  // exactly.
+  Random random(31);
+  const std::int64_t n = 300, columns = 50;
+  const std::vector<float> points = random.normals(n / 3 * columns, 10.0, 100.0);
+  std::vector<float> values;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t from = i * 7 % (n / 3) * columns;
+    values.insert(values.end(), points.begin() + from, points.begin() + from + columns);
+  }
+  compare(31, {n, n, columns, 2, true}, {}, values, true);
+  compare(32, {n, n, columns, 10, true}, {}, values, false);
+}
+
+TEST_P(NearestNeighbours, OfPointsFarFromTheOriginDoNotSufferFromCancellation) {
+  // Differences of some 0.01 beside coordinates of 8: |a|^2 + |b|^2 - 2 ab has an error of 1e-4.
+  Random random(33);
+  const NeighbourCase c{200, 200, 32, 1, true};
+  std::vector<float> values;
+  for (std::int64_t i = 0; i < c.references / 2; ++i) {
+    const std::vector<float> point = random.normals(c.columns, 1.0, 8.0);
+    values.insert(values.end(), point.begin(), point.end());
+    for (const float coordinate : point) {
+      values.push_back(coordinate + static_cast<float>(0.01 * random.normal()));
+    }
+  }
+  compare(33, c, {}, values, false);
+}
+
+TEST_P(NearestNeighbours, OfNothingAreNone) {
+  compare(1, {0, 5, 3, 2, false}, {}, std::vector<float>(15, 1.0f), true);
+  compare(1, {4, 5, 3, 0, false}, std::vector<float>(12, 1.0f), std::vector<float>(15, 1.0f), true);
+}
+
+TEST_P(NearestNeighbours, RefuseShapesThatDoNotFit) {
+  Buffer<float> x(backend(), 64);
+  Buffer<std::int32_t> index(backend(), 64);
+  Buffer<float> distance(backend(), 64);
+  const auto call = [&](Shape queries, Shape references, bool same, Shape found, Shape distances) {
+    backend().nearest_neighbours(x.matrix(queries.rows, queries.columns),
+                                 x.matrix(references.rows, references.columns), same,
+                                 index.matrix(found.rows, found.columns),
+                                 distance.matrix(distances.rows, distances.columns));
+  };
+  const char* name = "nearest_neighbours";
+  expect_refused(name, [&] { call({4, 3}, {5, 2}, false, {4, 2}, {4, 2}); });
+  expect_refused(name, [&] { call({4, 3}, {5, 3}, false, {5, 2}, {4, 2}); });
+  expect_refused(name, [&] { call({4, 3}, {5, 3}, false, {4, 2}, {4, 3}); });
+  expect_refused(name, [&] { call({4, 3}, {5, 3}, false, {4, 6}, {4, 6}); });
+  expect_refused(name, [&] { call({5, 3}, {5, 3}, true, {5, 5}, {5, 5}); });
+}
+
+}  // namespace
+}  // namespace hourglass::parity

@@ -1,0 +1,268 @@
+// The CPU backend's operations for training, PCA and scaling on every instruction set of this
+// machine, not only the best, against the oracle; and with one thread against three, bit by bit.
+// The suites of the single operations (in the files named after them) run on the best one.
+#include <gtest/gtest.h>
+#include <hwy/highway.h>
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/backend.hpp"
+#include "tests/oracle/dense.hpp"
+#include "tests/oracle/parity.hpp"
+
+namespace hourglass::cpu {
+namespace {
+
+using oracle::Matrix64;
+using parity::Random;
+using parity::Shape;
+using parity::widen;
+
+class SimdTargets : public testing::TestWithParam<std::int64_t> {
+ protected:
+  void SetUp() override { choose(GetParam()); }
+  void TearDown() override { choose(0); }
+
+  /// The only instruction set from here on; 0: the best again.
+  static void choose(std::int64_t target) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+
+  static void expect_close(const std::string& what, Shape shape, const std::vector<double>& got,
+                           const Matrix64& want, const parity::Tolerance& tolerance) {
+    const std::string differences = parity::differences(got, want, tolerance);
+    EXPECT_TRUE(differences.empty())
+        << what << ", " << shape.rows << "x" << shape.columns << ": " << differences;
+  }
+  static void expect_close(const std::string& what, Shape shape, const std::vector<float>& got,
+                           const Matrix64& want, const parity::Tolerance& tolerance) {
+    expect_close(what, shape, widen(got), want, tolerance);
+  }
+
+  static constexpr Shape shapes[] = {{1, 1}, {3, 2}, {5, 37}, {33, 31}, {70, 785}};
+
+  CpuBackend backend_{1};
+};
+
+INSTANTIATE_TEST_SUITE_P(On, SimdTargets, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
+                         [](const testing::TestParamInfo<std::int64_t>& info) {
+                           return std::string(hwy::TargetName(info.param));
+                         });
+
+Matrix64 matrix(Shape shape, const std::vector<float>& values) {
+  return {shape.rows, shape.columns, widen(values)};
+}
+
+Matrix64 row(const std::vector<double>& values) {
+  return {1, static_cast<std::int64_t>(values.size()), values};
+}
+
+Mat view(std::vector<float>& values, Shape shape) {
+  return {values.data(), shape.rows, shape.columns};
+}
+
+TEST_P(SimdTargets, SigmoidBceAndSquaredError) {
+  for (const Shape shape : shapes) {
+    Random random(11);
+    const std::int64_t size = shape.rows * shape.columns;
+    std::vector<float> z = random.normals(size, 6.0), bias = random.normals(shape.columns);
+    std::vector<float> t = random.uniforms(size);
+    for (int which = 0; which < 3; ++which) {
+      std::vector<float> gradient(z.size(), NAN), bias_gradient(bias.size(), NAN);
+      double loss = 0.0;
+      oracle::LossOutput want;
+      if (which == 0) {
+        backend_.sigmoid_bce(view(z, shape), bias, view(t, shape), 1e-7f, view(gradient, shape),
+                             bias_gradient, &loss);
+        want = oracle::sigmoid_bce(matrix(shape, z), widen(bias), matrix(shape, t), 1e-7f);
+      } else {
+        const Activation f = which == 1 ? Activation::sigmoid : Activation::linear;
+        backend_.squared_error(f, view(z, shape), bias, view(t, shape), view(gradient, shape),
+                               bias_gradient, &loss);
+        want = oracle::squared_error(f, matrix(shape, z), widen(bias), matrix(shape, t));
+      }
+      const double unit = 1.0 / static_cast<double>(size);
+      const std::string name = "loss " + std::to_string(which);
+      // The sum z + bias is rounded: 1e-6 at |z| = 16 of the float32 result's own precision.
+      expect_close(name, shape, std::vector<double>{loss}, row({want.loss}), {.relative = 3e-6});
+      expect_close(name + " gradient", shape, gradient, want.gradient,
+                   {.absolute = 2e-6 * unit, .relative = 2e-6});
+      expect_close(name + " bias gradient", shape, bias_gradient, row(want.bias_gradient),
+                   {.absolute = 2e-6 / static_cast<double>(shape.columns), .relative = 2e-6});
+    }
+  }
+}
+
+TEST_P(SimdTargets, BiasActivation) {
+  for (const Shape shape : shapes) {
+    for (int activation = 0; activation <= static_cast<int>(Activation::sigmoid); ++activation) {
+      const auto f = static_cast<Activation>(activation);
+      Random random(12);
+      const std::int64_t size = shape.rows * shape.columns;
+      std::vector<float> pre = random.normals(size, 2.0), bias = random.normals(shape.columns);
+      std::vector<float> out(pre.size(), NAN), bias_gradient(bias.size(), NAN);
+      std::vector<float> gradient = random.normals(size);
+      const std::string name = "activation " + std::to_string(activation);
+      const oracle::DenseOutput want = oracle::bias_activation(f, widen(bias), matrix(shape, pre));
+      backend_.bias_activation(f, bias, view(pre, shape), view(out, shape));
+      expect_close(name, shape, out, want.out, {.absolute = 1e-6, .relative = 2e-6});
+      expect_close(name + " pre", shape, pre, want.pre, {.absolute = 1e-6, .relative = 1e-6});
+      const oracle::DenseGradient back =
+          oracle::bias_activation_backward(f, matrix(shape, pre), matrix(shape, gradient));
+      backend_.bias_activation_backward(f, view(pre, shape), view(out, shape),
+                                        view(gradient, shape), bias_gradient);
+      expect_close(name + " gradient", shape, gradient, back.pre,
+                   {.absolute = 2e-6, .relative = 2e-6});
+      expect_close(name + " bias gradient", shape, bias_gradient, row(back.bias),
+                   {.absolute = 1e-5, .relative = 2e-6});
+    }
+  }
+}
+
+TEST_P(SimdTargets, Penalties) {
+  for (const Shape shape : shapes) {
+    Random random(13);
+    const std::int64_t size = shape.rows * shape.columns;
+    std::vector<float> codes = random.uniforms(size, 0.01, 0.9), gradient(codes.size(), 0.0f);
+    std::vector<float> mean(static_cast<std::size_t>(shape.columns), NAN);
+    double penalty = 0.0;
+    backend_.kl_penalty(view(codes, shape), 0.05f, 0.3f, view(gradient, shape), mean, &penalty);
+    const oracle::PenaltyOutput kl = oracle::kl_penalty(matrix(shape, codes), 0.05f, 0.3f);
+    expect_close("kl", shape, std::vector<double>{penalty}, row({kl.penalty}), {.relative = 2e-6});
+    expect_close("kl gradient", shape, gradient, kl.gradient, {.relative = 1e-5});
+    expect_close("kl mean", shape, mean, row(kl.mean_activation), {.relative = 1e-6});
+
+    for (std::size_t i = 0; i < codes.size(); i += 3)
+      codes[i] = i % 2 == 0 ? 0.0f : -codes[i];
+    std::fill(gradient.begin(), gradient.end(), 0.0f);
+    penalty = 0.0;
+    backend_.l1_penalty(view(codes, shape), 0.01f, view(gradient, shape), &penalty);
+    const oracle::PenaltyOutput l1 = oracle::l1_penalty(matrix(shape, codes), 0.01f);
+    expect_close("l1", shape, std::vector<double>{penalty}, row({l1.penalty}), {.relative = 2e-6});
+    expect_close("l1 gradient", shape, gradient, l1.gradient, {});
+  }
+}
+
+TEST_P(SimdTargets, Adam) {
+  for (const std::int64_t size : {1, 15, 16, 17, 1003}) {
+    Random random(14);
+    std::vector<float> p = random.normals(size), m(p.size()), v(p.size());
+    std::vector<double> want = widen(p);
+    oracle::Adam adam;
+    adam.beta1 = 0.9f;
+    adam.beta2 = 0.999f;
+    adam.epsilon = 1e-7f;
+    AdamState state;
+    for (int step = 0; step < 5; ++step) {
+      const std::vector<float> g = random.normals(size, 0.01);
+      backend_.adam(p, g, m, v, {}, &state);
+      adam.step(want, widen(g), 1e-3);
+    }
+    expect_close("parameters", {1, size}, p, row(want), {.absolute = 1e-6, .relative = 1e-6});
+    expect_close("m", {1, size}, m, row(adam.first_moment), {.absolute = 1e-8, .relative = 1e-5});
+    expect_close("v", {1, size}, v, row(adam.second_moment), {.relative = 1e-5});
+  }
+}
+
+TEST_P(SimdTargets, RowsAndColumns) {
+  for (const Shape shape : shapes) {
+    Random random(15);
+    std::vector<std::uint8_t> bytes;
+    for (std::int64_t i = 0; i < shape.rows * shape.columns; ++i)
+      bytes.push_back(static_cast<std::uint8_t>(random.below(256)));
+    const std::vector<float> floats(bytes.begin(), bytes.end());
+    const std::vector<float> offset = random.uniforms(shape.columns, 0.0, 200.0);
+    const std::vector<float> factor = random.uniforms(shape.columns, 0.1, 1.0);
+    std::vector<std::int32_t> index;
+    for (std::int64_t b = 0; b < 9; ++b)
+      index.push_back(static_cast<std::int32_t>(random.below(shape.rows)));
+    const Matrix64 source = matrix(shape, floats);
+    for (const bool is_bytes : {true, false}) {
+      const FeatureView view{is_bytes ? static_cast<const void*>(bytes.data()) : floats.data(),
+                             is_bytes, shape.rows, shape.columns};
+      std::vector<float> out(static_cast<std::size_t>(9 * shape.columns), NAN);
+      backend_.gather_rows(view, index.data(), 0, offset, factor, {out.data(), 9, shape.columns});
+      expect_close("gather_rows", shape, out,
+                   oracle::gather_rows(source, &index, 0, widen(offset), widen(factor), 9),
+                   {.relative = 3e-7});
+      std::vector<double> mean(offset.size(), NAN), deviation(offset.size(), NAN);
+      backend_.column_statistics(view, mean, deviation);
+      const oracle::ColumnStatistics want = oracle::column_statistics(source);
+      expect_close("mean", shape, mean, row(want.mean), {.relative = 1e-14});
+      expect_close("deviation", shape, deviation, row(want.deviation), {.relative = 1e-13});
+      if (is_bytes || shape.rows < 2) continue;
+      std::vector<double> covariance(static_cast<std::size_t>(shape.columns * shape.columns), NAN);
+      backend_.covariance({floats.data(), shape.rows, shape.columns}, mean, covariance);
+      expect_close("covariance", shape, covariance, oracle::covariance(source, mean),
+                   {.absolute = 1e-9, .relative = 1e-12});
+    }
+  }
+}
+
+/// Runs `operation` with one thread and with three and compares what it returns.
+template <class T>
+void expect_same_with_threads(const std::function<std::vector<T>(CpuBackend&)>& operation) {
+  CpuBackend one(1), three(3);
+  const std::vector<T> a = operation(one), b = operation(three);
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i)
+    ASSERT_EQ(a[i], b[i]) << "element " << i;
+}
+
+TEST(ThreadIndependence, FusedPasses) {
+  constexpr Shape shape{300, 785};
+  Random random(16);
+  const std::int64_t size = shape.rows * shape.columns;
+  std::vector<float> z = random.normals(size), bias = random.normals(shape.columns);
+  std::vector<float> t = random.uniforms(size);
+  expect_same_with_threads<double>([&](CpuBackend& backend) {
+    std::vector<float> gradient(z.size()), bias_gradient(bias.size());
+    double loss = 0.0, penalty = 0.0;
+    backend.sigmoid_bce(view(z, shape), bias, view(t, shape), 1e-7f, view(gradient, shape),
+                        bias_gradient, &loss);
+    backend.l1_penalty(view(z, shape), 0.1f, view(gradient, shape), &penalty);
+    std::vector<float> out(z.size()), sums(bias.size()), mean(bias.size()), pre = z;
+    backend.bias_activation(Activation::elu, bias, view(pre, shape), view(out, shape));
+    backend.bias_activation_backward(Activation::elu, view(pre, shape), view(out, shape),
+                                     view(gradient, shape), sums);
+    backend.kl_penalty(view(t, shape), 0.05f, 0.1f, view(gradient, shape), mean, &penalty);
+    std::vector<double> all{loss, penalty};
+    for (const auto* values : {&gradient, &bias_gradient, &out, &sums, &mean})
+      all.insert(all.end(), values->begin(), values->end());
+    return all;
+  });
+}
+
+TEST(ThreadIndependence, AdamStatisticsAndCovariance) {
+  constexpr Shape shape{5000, 300};
+  Random random(17);
+  std::vector<float> x = random.normals(shape.rows * shape.columns, 2.0, 5.0);
+  std::vector<std::uint8_t> bytes(x.size());
+  for (std::uint8_t& value : bytes)
+    value = static_cast<std::uint8_t>(random.below(256));
+  expect_same_with_threads<double>([&](CpuBackend& backend) {
+    std::vector<double> mean(300), deviation(300), covariance(300 * 300), all;
+    backend.column_statistics({bytes.data(), true, shape.rows, shape.columns}, mean, deviation);
+    all.insert(all.end(), mean.begin(), mean.end());
+    all.insert(all.end(), deviation.begin(), deviation.end());
+    backend.column_statistics({x.data(), false, shape.rows, shape.columns}, mean, deviation);
+    all.insert(all.end(), mean.begin(), mean.end());
+    all.insert(all.end(), deviation.begin(), deviation.end());
+    backend.covariance(view(x, shape), mean, covariance);
+    all.insert(all.end(), covariance.begin(), covariance.end());
+    std::vector<float> p = x, m(x.size()), v(x.size());
+    AdamState state;
+    backend.adam(p, x, m, v, {}, &state);
+    all.insert(all.end(), p.begin(), p.end());
+    return all;
+  });
+}
+
+}  // namespace
+}  // namespace hourglass::cpu
