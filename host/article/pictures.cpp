@@ -22,8 +22,8 @@ std::string percent(double share) {
   return fmt::format("{:.1f} %", 100 * share);
 }
 
-std::string scaled_as(const Run& run) {
-  return fmt::format("scaled {}, seed {}", run.scaling, run.seed);
+std::string run_text(const Run& run) {
+  return fmt::format("{} scaling, seed {}", run.scaling, run.seed);
 }
 
 report::ScatterFigure scatter_of(const Run& run, const Dataset& test, bool is_map) {
@@ -43,10 +43,9 @@ Picture map_picture(const Experiment& experiment, const Run& run, const Dataset&
   const auto figure = [&](const char* name) { return run.figures.at(name); };
   scatter.title = is_map ? fmt::format("{}: t-SNE of the test codes", experiment.id)
                          : fmt::format("{}: the test codes", experiment.id);
-  scatter.note = is_map
-                     ? fmt::format("{}; 1-NN {}, KL {:.3f}", scaled_as(run),
-                                   percent(figure("map_one_nn")), figure("map_kl"))
-                     : fmt::format("{}; 1-NN {}", scaled_as(run), percent(figure("code_one_nn")));
+  scatter.note = is_map ? fmt::format("{}; 1-NN {}, KL {:.3f}", run_text(run),
+                                      percent(figure("map_one_nn")), figure("map_kl"))
+                        : fmt::format("{}; 1-NN {}", run_text(run), percent(figure("code_one_nn")));
   if (experiment.is_pca()) {
     scatter.x_label = is_map ? scatter.x_label : "component 1";
     scatter.y_label = is_map ? scatter.y_label : "component 2";
@@ -67,7 +66,7 @@ Picture reconstruction_picture(const Experiment& experiment, const ExperimentRun
   const std::vector<std::int64_t> rows = sample_rows(test);
   report::TileFigure tiles;
   tiles.title = fmt::format("{}: digits and their reconstructions", experiment.id);
-  tiles.note = fmt::format("{}; squared error {:.4f} a pixel", scaled_as(result.run),
+  tiles.note = fmt::format("{}; squared error {:.4f} a pixel", run_text(result.run),
                            result.run.figures.at("pixel_squared_error"));
   tiles.tile_width = test.image_width;
   tiles.tile_height = test.image_height;
@@ -99,7 +98,7 @@ Picture filter_picture(const Experiment& experiment, const ExperimentRun& result
       report::filter_figure(fmt::format("{}: {}", experiment.id, what), shown,
                             std::min<std::int64_t>(shown.rows, shown.rows > 32 ? 16 : 8));
   tiles.note = fmt::format(
-      "{}{}", scaled_as(result.run),
+      "{}{}", run_text(result.run),
       all > shown.rows ? fmt::format("; the first {} of {}", shown.rows, all) : std::string());
   tiles.tile_width = test.image_width;
   tiles.tile_height = test.image_height;
@@ -121,7 +120,7 @@ Picture activation_picture(const Experiment& experiment, const ExperimentRun& re
   histogram.title = fmt::format("{}: activations of the code", experiment.id);
   const Figures& figures = result.run.figures;
   histogram.note =
-      fmt::format("{}; mean {:.3f}, exactly 0: {}, dead units: {:.0f} of {}", scaled_as(result.run),
+      fmt::format("{}; mean {:.3f}, exactly 0: {}, dead units: {:.0f} of {}", run_text(result.run),
                   figures.at("mean_activation"), percent(figures.at("zero_share")),
                   figures.at("dead_units"), codes.columns);
   histogram.x_label = "activation";
@@ -235,9 +234,9 @@ Picture loss_picture(const Experiment& experiment, std::span<const Run* const> r
   const std::string& scaling = runs.front()->scaling;
   lines.title = fmt::format("{}: loss by epoch", experiment.id);
   lines.note = runs.size() > 1
-                   ? fmt::format("scaled {}; mean of {} seeds, lowest to highest shaded", scaling,
+                   ? fmt::format("{} scaling; mean of {} seeds, lowest to highest shaded", scaling,
                                  runs.size())
-                   : scaled_as(*runs.front());
+                   : run_text(*runs.front());
   lines.y_label = "binary cross-entropy";
   if (experiment.sparsity.kind == Sparsity::Kind::none) {
     lines.series = {series_over_seeds("training", runs, &EpochFigures::loss, false),
@@ -266,7 +265,7 @@ std::vector<Picture> overview_pictures(std::span<const Run> runs,
                          const std::vector<std::string>& experiments) {
       report::ScatterRow figure;
       figure.title = std::move(title);
-      figure.note = fmt::format("scaled {}, seed {}", scaling, first_runs.front()->seed);
+      figure.note = fmt::format("{} scaling, seed {}", scaling, first_runs.front()->seed);
       figure.panel_size = 340;
       for (const std::string& experiment : experiments) {
         for (const Run* run : first_runs) {

@@ -17,6 +17,7 @@ struct Picture {
   std::string scaling;     ///< empty: of both
   std::string alt;         ///< what it shows, for whoever does not see it
   std::string caption;     ///< markup of the report
+  enum class Width { half, page } width = Width::half;  ///< of its place in the report
   std::shared_ptr<const report::RenderedFigure> image;
 };
 

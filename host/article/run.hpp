@@ -31,6 +31,7 @@ struct Run {
 struct FigureInfo {
   std::string_view name;
   std::string_view label;
+  std::string_view column;   ///< shorter, where a table's caption says the rest
   std::string_view meaning;  ///< one sentence
   int decimals = 3;
   bool percent = false;

@@ -164,7 +164,7 @@ Drawing draw(const LineFigure& figure) {
   const std::vector<Tick> y_ticks =
       figure.log_y ? log_ticks(y_range, y_target) : linear_ticks(y_range, y_target);
   const std::vector<Tick> x_ticks =
-      linear_ticks(x_range, static_cast<int>(figure.plot_width / 55), figure.whole_x);
+      linear_ticks(x_range, static_cast<int>(figure.plot_width / 50), figure.whole_x);
 
   const double left = std::ceil(margin + widest_label(y_ticks) + 8);
   Drawing drawing;

@@ -1,9 +1,16 @@
 #include "host/report/drawing.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "host/report/raster.hpp"
 #include "host/report/text.hpp"
 
 namespace hourglass::report {
+
+void Drawing::add(Mark mark) {
+  marks.push_back(std::move(mark));
+}
 
 std::vector<std::string> wrap_text(std::string_view text, double width, double size, bool bold) {
   const std::string clean = clean_utf8(text);

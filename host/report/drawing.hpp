@@ -86,7 +86,7 @@ struct Drawing {
   std::string title;  ///< what a screen reader says
   std::vector<Mark> marks;
 
-  void add(Mark mark) { marks.push_back(std::move(mark)); }
+  void add(Mark mark);
 };
 
 /// The font family of every figure. Verdana, the fallback of an SVG shown elsewhere, has the same

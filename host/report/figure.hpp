@@ -94,8 +94,8 @@ struct BarFigure {
   std::vector<std::string> groups = {};
   std::vector<BarSeries> series = {};
   std::vector<ReferenceLine> references = {};  ///< vertical
-  bool from_zero =
-      true;  ///< false: dots on an axis that shows the differences; a bar must start at zero
+  /// False: dots on an axis that shows the differences, since a bar must start at zero.
+  bool from_zero = true;
   int decimals = 3;
   double plot_width = 460;
 };

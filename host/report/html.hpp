@@ -67,8 +67,8 @@ struct Section {
 struct Report {
   std::string title;
   std::string lead;  ///< markup, under the title
-  std::vector<std::pair<std::string, std::string>>
-      facts;  ///< "device", "seeds", ...: what the run was
+  /// What the run was: "device", "seeds", ...
+  std::vector<std::pair<std::string, std::string>> facts;
   std::vector<Section> sections;
   std::string footer;  ///< markup
   std::string language = "en";

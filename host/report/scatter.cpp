@@ -60,13 +60,13 @@ Classes find_classes(std::span<const ScatterFigure> figures) {
   for (const ScatterFigure& figure : figures) {
     std::vector<std::int32_t> distinct = figure.labels;
     std::ranges::sort(distinct);
-    distinct.erase(std::ranges::unique(distinct).begin(), distinct.end());
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
     classes.labels.insert(classes.labels.end(), distinct.begin(), distinct.end());
     classes.has_unlabelled = classes.has_unlabelled || figure.labels.empty();
   }
   auto& labels = classes.labels;
   std::ranges::sort(labels);
-  labels.erase(std::ranges::unique(labels).begin(), labels.end());
+  labels.erase(std::unique(labels.begin(), labels.end()), labels.end());
   if (!labels.empty() && labels.front() < 0) {
     classes.has_unlabelled = true;
     labels.erase(labels.begin(), std::ranges::lower_bound(labels, 0));

@@ -102,8 +102,7 @@ class Writer {
         centres.emplace_back(std::lround(p.x * 10), std::lround(p.y * 10));
     if (centres.empty()) return;
     std::ranges::sort(centres);
-    const auto repeated = std::ranges::unique(centres);
-    centres.erase(repeated.begin(), repeated.end());
+    centres.erase(std::unique(centres.begin(), centres.end()), centres.end());
     svg_ += fmt::format(
         "<path stroke=\"{}\"{} stroke-width=\"{}\" stroke-linecap=\"round\" transform=\"scale(.1)\""
         " d=\"",

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
 
 #include "hourglass/error.hpp"
@@ -168,7 +169,8 @@ std::string spec_to_json(const AutoencoderSpec& spec) {
   json["code_activation"] = name_of(spec.code_activation);
   json["output_activation"] = name_of(spec.output_activation);
   json["loss"] = name_of(spec.loss);
-  json["bce_clip"] = static_cast<double>(spec.bce_clip);  // round trips through float exactly
+  // The shortest decimal that gives the float back: 1e-07, not 1.0000000116860974e-07.
+  json["bce_clip"] = std::stod(fmt::format("{}", spec.bce_clip));
   return json.dump();
 }
 

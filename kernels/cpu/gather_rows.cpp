@@ -54,7 +54,7 @@ HWY_INLINE hn::Vec<D> load_features(D d, const std::uint8_t* p) {
 
 template <class T>
 void gather(const GatheredRows& rows, std::int64_t begin, std::int64_t end) {
-  constexpr std::int64_t rows_ahead = 4;
+  constexpr std::int64_t rows_ahead = 8;
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));

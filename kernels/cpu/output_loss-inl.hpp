@@ -1,12 +1,14 @@
 // The pass of sigmoid_bce and squared_error over rows of the output layer, for one Highway target.
 //
 // Reads the logits, the targets and the bias once, writes the gradient once: 12 bytes an element
-// (8 without gradient). Losses are added in float32 lanes over at most 1024 columns, then in
-// float64. A lane thus adds at most 1024 / lanes terms, and the relative error of a sum of n terms
-// of one sign is below n 2^-24: 1.5e-5 for 4 lanes at worst; rounding errors being of either sign,
-// it is about sqrt(n) 2^-25, 5e-7, a row, and averages out over the rows. (Targets outside [0, 1]
-// give terms of both signs: the bound is then relative to the sum of their magnitudes.) The
-// gradient's column sums are in float32 over a block of 32 rows, then in float64.
+// (8 without gradient). Losses are added in float32 over at most 128 terms a lane, then in float64:
+// the relative error of a sum of n terms of one sign is below n 2^-24, 8e-6, at worst (twice to
+// three times that for the logarithms of sigmoid_bce, simd_math-inl.hpp); rounding errors being of
+// either sign, it is about sqrt(n) 2^-25, 3e-7, a row, and averages out over the rows. (Targets
+// outside [0, 1] give terms of both signs: the bound is then relative to the sum of their
+// magnitudes.) The gradient's column sums are in float32 over a block of 32 rows, then in float64.
+//
+// Two rows at a time, which share the loads of the bias and of the column sums.
 //
 // clang-format off
 #if defined(HOURGLASS_OUTPUT_LOSS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
@@ -21,6 +23,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/cpu/output_loss.hpp"
 #include "kernels/cpu/simd_math-inl.hpp"
@@ -29,66 +32,93 @@ HWY_BEFORE_NAMESPACE();
 namespace hourglass::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Columns [begin, end) of one row; the sum of their losses. `first_row`: column_sums is written,
-/// not added to.
-template <bool wants_gradient, class Formula>
-HWY_INLINE float output_loss_columns(const Formula& formula, const float* pre, const float* bias,
-                                     const float* targets, float* gradient, float scale,
-                                     float* column_sums, bool first_row, std::int64_t columns) {
+/// `columns` columns of one row, or of two (`second` the offset of the other). `fresh`: column_sums
+/// is written, not added to. make_sum() gives an empty sum of losses (simd_math-inl.hpp). Returns
+/// the sum of the losses.
+template <bool two_rows, bool wants_gradient, class MakeSum>
+HWY_INLINE double output_loss_columns(const MakeSum& make_sum, const float* pre, const float* bias,
+                                      const float* targets, float* gradient, std::int64_t second,
+                                      float scale, float* column_sums, bool fresh,
+                                      std::int64_t columns) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const auto factor = hn::Set(d, scale);
-  auto sum = hn::Zero(d);
+  auto sum0 = make_sum(d), sum1 = make_sum(d);
+  const auto all = [](auto v) { return v; };
   std::int64_t i = 0;
   for (; i + lanes <= columns; i += lanes) {
-    const auto z = hn::Add(hn::LoadU(d, pre + i), hn::LoadU(d, bias + i));
-    const auto term = formula(d, z, hn::LoadU(d, targets + i));
-    sum = hn::Add(sum, term.loss);
+    const auto b = hn::LoadU(d, bias + i);
+    auto g = hn::Mul(sum0.add(hn::Add(hn::LoadU(d, pre + i), b), hn::LoadU(d, targets + i), all),
+                     factor);
+    if constexpr (wants_gradient) hn::StoreU(g, d, gradient + i);
+    if constexpr (two_rows) {
+      const auto h = hn::Mul(sum1.add(hn::Add(hn::LoadU(d, pre + second + i), b),
+                                      hn::LoadU(d, targets + second + i), all),
+                             factor);
+      if constexpr (wants_gradient) hn::StoreU(h, d, gradient + second + i);
+      g = hn::Add(g, h);
+    }
     if constexpr (wants_gradient) {
-      const auto g = hn::Mul(term.gradient, factor);
-      hn::StoreU(g, d, gradient + i);
-      hn::StoreU(first_row ? g : hn::Add(hn::LoadU(d, column_sums + i), g), d, column_sums + i);
+      hn::StoreU(fresh ? g : hn::Add(hn::LoadU(d, column_sums + i), g), d, column_sums + i);
     }
   }
   if (i < columns) {
     const std::int64_t n = columns - i;
-    const auto z = hn::Add(load_first(d, pre + i, n), load_first(d, bias + i, n));
-    const auto term = formula(d, z, load_first(d, targets + i, n));
     const auto inside = hn::FirstN(d, static_cast<std::size_t>(n));
-    sum = hn::Add(sum, hn::IfThenElseZero(inside, term.loss));
+    const auto some = [inside](auto v) { return hn::IfThenElseZero(inside, v); };
+    const auto b = load_first(d, bias + i, n);
+    auto g = hn::Mul(
+        sum0.add(hn::Add(load_first(d, pre + i, n), b), load_first(d, targets + i, n), some),
+        factor);
+    if constexpr (wants_gradient) store_first(g, d, gradient + i, n);
+    if constexpr (two_rows) {
+      const auto h = hn::Mul(sum1.add(hn::Add(load_first(d, pre + second + i, n), b),
+                                      load_first(d, targets + second + i, n), some),
+                             factor);
+      if constexpr (wants_gradient) store_first(h, d, gradient + second + i, n);
+      g = hn::Add(g, h);
+    }
     if constexpr (wants_gradient) {
-      const auto g = hn::Mul(term.gradient, factor);
-      store_first(g, d, gradient + i, n);
-      const auto before = first_row ? hn::Zero(d) : load_first(d, column_sums + i, n);
+      const auto before = fresh ? hn::Zero(d) : load_first(d, column_sums + i, n);
       store_first(hn::Add(before, g), d, column_sums + i, n);
     }
   }
-  return hn::GetLane(hn::SumOfLanes(d, sum));
+  double loss = static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum0.total())));
+  if constexpr (two_rows) {
+    loss += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum1.total())));
+  }
+  return loss;
 }
 
-template <bool wants_gradient, class Formula>
-double output_loss_pass(const Formula& formula, const OutputLossRows& pass, std::int64_t first,
+template <bool wants_gradient, class MakeSum>
+double output_loss_pass(const MakeSum& make_sum, const OutputLossRows& pass, std::int64_t first,
                         std::int64_t end, float* column_sums) {
-  constexpr std::int64_t longest_float_sum = 1024;
+  const hn::ScalableTag<float> d;
+  const std::int64_t chunk =
+      decltype(make_sum(d))::longest * static_cast<std::int64_t>(hn::Lanes(d));
   double loss = 0.0;
-  for (std::int64_t row = first; row < end; ++row) {
-    for (std::int64_t begin = 0; begin < pass.columns; begin += longest_float_sum) {
+  for (std::int64_t row = first; row < end; row += 2) {
+    for (std::int64_t begin = 0; begin < pass.columns; begin += chunk) {
       const std::int64_t at = row * pass.columns + begin;
-      loss += static_cast<double>(output_loss_columns<wants_gradient>(
-          formula, pass.pre + at, pass.bias + begin, pass.targets + at,
-          wants_gradient ? pass.gradient + at : nullptr, pass.gradient_scale,
-          wants_gradient ? column_sums + begin : nullptr, row == first,
-          std::min(longest_float_sum, pass.columns - begin)));
+      const auto columns = [&](auto two_rows) {
+        return output_loss_columns<decltype(two_rows)::value, wants_gradient>(
+            make_sum, pass.pre + at, pass.bias + begin, pass.targets + at,
+            wants_gradient ? pass.gradient + at : nullptr, pass.columns, pass.gradient_scale,
+            wants_gradient ? column_sums + begin : nullptr, row == first,
+            std::min(chunk, pass.columns - begin));
+      };
+      loss += row + 1 < end ? columns(std::true_type{}) : columns(std::false_type{});
     }
   }
   return loss;
 }
 
-template <class Formula>
-double output_loss_rows(const Formula& formula, const OutputLossRows& pass, std::int64_t first,
+template <class MakeSum>
+double output_loss_rows(const MakeSum& make_sum, const OutputLossRows& pass, std::int64_t first,
                         std::int64_t end, float* column_sums) {
-  return pass.gradient != nullptr ? output_loss_pass<true>(formula, pass, first, end, column_sums)
-                                  : output_loss_pass<false>(formula, pass, first, end, column_sums);
+  return pass.gradient != nullptr
+             ? output_loss_pass<true>(make_sum, pass, first, end, column_sums)
+             : output_loss_pass<false>(make_sum, pass, first, end, column_sums);
 }
 
 }  // namespace hourglass::cpu::HWY_NAMESPACE

@@ -19,7 +19,8 @@ namespace hourglass::cpu::HWY_NAMESPACE {
 
 double sigmoid_bce_rows(const OutputLossRows& pass, LogitRange range, std::int64_t first,
                         std::int64_t end, float* column_sums) {
-  return output_loss_rows(BceFormula{range}, pass, first, end, column_sums);
+  const auto make_sum = [range](auto d) { return BceSum<decltype(d)>(d, range); };
+  return output_loss_rows(make_sum, pass, first, end, column_sums);
 }
 
 }  // namespace hourglass::cpu::HWY_NAMESPACE

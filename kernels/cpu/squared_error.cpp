@@ -17,11 +17,15 @@ namespace hourglass::cpu::HWY_NAMESPACE {
 
 double squared_error_rows(const OutputLossRows& pass, Activation activation, std::int64_t first,
                           std::int64_t end, float* column_sums) {
+  const auto sigmoid_sum = [](auto d) {
+    return SquaredErrorSum<Activation::sigmoid, decltype(d)>(d);
+  };
+  const auto linear_sum = [](auto d) {
+    return SquaredErrorSum<Activation::linear, decltype(d)>(d);
+  };
   return activation == Activation::sigmoid
-             ? output_loss_rows(SquaredErrorFormula<Activation::sigmoid>{}, pass, first, end,
-                                column_sums)
-             : output_loss_rows(SquaredErrorFormula<Activation::linear>{}, pass, first, end,
-                                column_sums);
+             ? output_loss_rows(sigmoid_sum, pass, first, end, column_sums)
+             : output_loss_rows(linear_sum, pass, first, end, column_sums);
 }
 
 }  // namespace hourglass::cpu::HWY_NAMESPACE

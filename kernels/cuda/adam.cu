@@ -14,11 +14,12 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int adam_threads = 256;
+constexpr int adam_resident = 4;
 constexpr std::int64_t adam_blocks = 1024;
 
 /// V = 4: parameters in quads, and the last size % 4 one by one; V = 1: all one by one.
 template <int V>
-__global__ void __launch_bounds__(adam_threads)
+__global__ void __launch_bounds__(adam_threads, adam_resident)
     adam_kernel(float* __restrict__ parameters, const float* __restrict__ gradients,
                 float* __restrict__ first_moment, float* __restrict__ second_moment,
                 std::int64_t size, AdamOptions options, AdamState* state, unsigned* ticket) {

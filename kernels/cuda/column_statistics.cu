@@ -12,9 +12,11 @@
 namespace hourglass::cuda {
 namespace {
 
+constexpr int moment_resident = 4;
+
 /// partials[chunk, d] = sum of x, or of (x - mean)^2 where mean is given.
 template <int V, class T>
-__global__ void __launch_bounds__(strip_threads)
+__global__ void __launch_bounds__(strip_threads, moment_resident)
     column_moment_kernel(Strips strips, const T* __restrict__ x, const double* __restrict__ mean,
                          double* __restrict__ partials) {
   const StripThread<V> place(strips);

@@ -23,6 +23,8 @@
 
 namespace hourglass::cuda {
 
+// Launch bounds with a second argument, `..._resident` blocks a multiprocessor, stand where ptxas, left to itself, allots so
+// few registers for some architecture that it spills.
 inline constexpr int warp_size = 32;
 inline constexpr unsigned full_mask = 0xffffffffu;
 

@@ -37,10 +37,11 @@ constexpr std::int64_t largest_k = 1024;  // for a list in shared memory
 
 constexpr int centre_threads = 256;
 constexpr int select_threads = 128;
+constexpr int rerank_resident = 4;
 constexpr int select_width = 4;  // values of a thread in a sweep
 constexpr int sweep = select_threads * select_width;
 constexpr int scan_threads = 128;
-constexpr int scan_resident = 4;  // blocks a multiprocessor: left to itself, ptxas allots fewer registers and spills
+constexpr int scan_resident = 4;
 constexpr int scan_group = 1024;     // neighbours found in one pass over the references
 constexpr int scan_capacity = 2048;  // of its list
 constexpr std::int64_t scan_blocks = 1056;
@@ -125,7 +126,7 @@ __global__ void __launch_bounds__(select_threads)
 }
 
 /// The true distances of the selected, sorted; rows that are not proven are appended to `unproven`.
-__global__ void __launch_bounds__(select_threads)
+__global__ void __launch_bounds__(select_threads, rerank_resident)
     rerank_kernel(const float* __restrict__ queries, const float* __restrict__ references,
                   std::int64_t columns, bool quads, std::int64_t first_query, int kept, int k,
                   bool complete, const std::uint64_t* __restrict__ lists,

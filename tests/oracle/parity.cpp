@@ -1,17 +1,14 @@
 #include "tests/oracle/parity.hpp"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <filesystem>
 #include <map>
 #include <numbers>
 #include <ostream>
-#include <system_error>
 
+#include "host/device_internal.hpp"
 #include "kernels/cpu/backend.hpp"
 
 namespace hourglass::parity {
@@ -22,32 +19,10 @@ std::vector<BackendUnderTest>& registered_backends() {
   return backends;
 }
 
-/// The CUDA backend's shared library, which lies beside the test program. Never closed.
-struct CudaLibrary {
-  OpenBackend open = nullptr;
-  std::string why_not;  ///< empty where a device can be opened
-};
-
-CudaLibrary load_cuda() {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::string path = (program.parent_path() / "libhourglass_cuda.so").string();
-  if (!std::filesystem::exists(path, error)) return {nullptr, path + " does not exist"};
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return {nullptr, dlerror()};
-  const auto count = reinterpret_cast<CountDevices>(dlsym(library, count_devices_symbol));
-  const auto open = reinterpret_cast<OpenBackend>(dlsym(library, open_backend_symbol));
-  if (count == nullptr || open == nullptr) {
-    return {nullptr, path + " does not export the symbols of a backend"};
-  }
-  const char* reason = "no reason given";
-  if (count(backend_version, &reason) < 1) return {nullptr, reason};
-  return {open, ""};
-}
-
-const CudaLibrary& cuda_library() {
-  static const CudaLibrary library = load_cuda();
-  return library;
+/// Found and opened as the product does it.
+const LibrarySearch& cuda_library() {
+  static const LibrarySearch search = find_cuda_library();
+  return search;
 }
 
 // As float32 and as float64 a NaN, as integers out of any range, and not the poison of an output.
@@ -71,8 +46,7 @@ std::string place(std::size_t index, std::int64_t columns) {
 
 }  // namespace
 
-// ---- backends
-// --------------------------------------------------------------------------------------
+// ---- backends ----
 
 void PrintTo(const BackendUnderTest& backend, std::ostream* out) {
   *out << backend.name;
@@ -84,9 +58,10 @@ std::vector<BackendUnderTest> backends_under_test() {
     backends.push_back({fmt::format("cpu_{}", threads),
                         [threads] { return std::make_unique<cpu::CpuBackend>(threads); }});
   }
-  if (cuda_library().why_not.empty()) {
-    backends.push_back(
-        {"cuda", [] { return std::unique_ptr<Backend>(cuda_library().open(backend_version, 0)); }});
+  if (const auto& cuda = cuda_library().library) {
+    backends.push_back({"cuda", [open = cuda->open] {
+                          return std::unique_ptr<Backend>(open(backend_version, 0));
+                        }});
   }
   const std::vector<BackendUnderTest>& more = registered_backends();
   backends.insert(backends.end(), more.begin(), more.end());
@@ -94,7 +69,7 @@ std::vector<BackendUnderTest> backends_under_test() {
 }
 
 std::string why_no_cuda() {
-  return cuda_library().why_not;
+  return cuda_library().reason;
 }
 
 bool register_backend(BackendUnderTest backend) {
@@ -110,8 +85,7 @@ Backend& opened(const BackendUnderTest& backend) {
   return *slot;
 }
 
-// ---- random input
-// ----------------------------------------------------------------------------------
+// ---- random input ----
 
 std::uint64_t Random::bits() {  // SplitMix64 (Steele et al. 2014)
   state_ += 0x9E3779B97F4A7C15u;
@@ -152,8 +126,7 @@ std::vector<double> widen(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
-// ---- sizes
-// -----------------------------------------------------------------------------------------
+// ---- sizes ----
 
 std::vector<Shape> edge_shapes(bool emulated) {
   std::vector<Shape> shapes = {{1, 1},   {31, 33},  {32, 32},  {33, 31},
@@ -168,11 +141,10 @@ std::vector<Shape> edge_shapes(bool emulated) {
 
 std::vector<std::int64_t> edge_sizes(bool emulated) {
   if (emulated) return {1, 31, 32, 33, 256, 257, 785, 0};
-  return {1, 31, 32, 33, 255, 256, 257, 784, 785, 25450, 0};
+  return {1, 31, 32, 33, 255, 256, 257, 784, 785, 50992, 0};
 }
 
-// ---- guarded memory
-// --------------------------------------------------------------------------------
+// ---- guarded memory ----
 
 GuardedMemory::GuardedMemory(Backend& backend, Role role, std::vector<std::byte> initial,
                              std::size_t skew)
@@ -217,8 +189,7 @@ std::vector<std::byte> GuardedMemory::inspect(std::vector<std::string>& problems
   return {payload.begin(), payload.end()};
 }
 
-// ---- comparison
-// ------------------------------------------------------------------------------------
+// ---- comparison ----
 
 std::string differences(const std::vector<double>& got, const oracle::Matrix64& want,
                         const Tolerance& tolerance) {
@@ -270,8 +241,7 @@ std::string differences(const std::vector<double>& got, const oracle::Matrix64& 
   return message;
 }
 
-// ---- trials
-// ----------------------------------------------------------------------------------------
+// ---- trials ----
 
 Trial::Trial(const BackendUnderTest& backend, std::uint64_t seed, std::string shape)
     : backend_(opened(backend)),

@@ -32,8 +32,7 @@
 
 namespace hourglass::parity {
 
-// ---- backends
-// --------------------------------------------------------------------------------------
+// ---- backends ----
 
 struct BackendUnderTest {
   std::string name;  ///< part of the tests' names: letters, digits and _
@@ -57,8 +56,7 @@ bool register_backend(BackendUnderTest backend);
 /// Opened at the first call and kept: threads and device contexts outlive a test.
 Backend& opened(const BackendUnderTest& backend);
 
-// ---- random input
-// ----------------------------------------------------------------------------------
+// ---- random input ----
 
 /// Numbers that are the same with every standard library.
 class Random {
@@ -77,8 +75,7 @@ class Random {
 
 std::vector<double> widen(const std::vector<float>& values);
 
-// ---- sizes
-// -----------------------------------------------------------------------------------------
+// ---- sizes ----
 
 struct Shape {
   std::int64_t rows = 0;
@@ -91,8 +88,7 @@ std::vector<Shape> edge_shapes(bool emulated);
 /// The sizes alone, and 0.
 std::vector<std::int64_t> edge_sizes(bool emulated);
 
-// ---- guarded memory
-// --------------------------------------------------------------------------------
+// ---- guarded memory ----
 
 /// Memory of a backend between two zones of a NaN pattern: what reads beyond it computes NaN, what
 /// writes beyond it is found.
@@ -153,8 +149,7 @@ class Argument {
   std::int64_t size_ = 0;
 };
 
-// ---- comparison
-// ------------------------------------------------------------------------------------
+// ---- comparison ----
 
 /// |got - want| <= absolute * scale + relative * |want| for every element, where `scale` is 1 or,
 /// if given, the element's own (such as the sum of the magnitudes that were added); and, where
@@ -172,8 +167,7 @@ struct Tolerance {
 std::string differences(const std::vector<double>& got, const oracle::Matrix64& want,
                         const Tolerance& tolerance);
 
-// ---- trials
-// ----------------------------------------------------------------------------------------
+// ---- trials ----
 
 class Trial {
  public:
@@ -242,8 +236,7 @@ class Trial {
 /// Fails unless `call` throws std::invalid_argument that names the operation.
 void expect_refused(std::string_view operation, const std::function<void()>& call);
 
-// ---- suites
-// ----------------------------------------------------------------------------------------
+// ---- suites ----
 
 class BackendTest : public testing::TestWithParam<BackendUnderTest> {
  protected:

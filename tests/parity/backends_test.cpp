@@ -89,8 +89,7 @@ TEST_P(Memory, DownloadWaitsForWhatWasAskedBefore) {
   backend().release(b);
 }
 
-// ---- the harness itself: one thread of the CPU backend does wrong on purpose
-// -------------------------
+// ---- the harness itself: one thread of the CPU backend does wrong on purpose ----
 
 BackendUnderTest some_backend() {
   return backends_under_test().front();

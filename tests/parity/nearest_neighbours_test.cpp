@@ -136,6 +136,52 @@ TEST_P(NearestNeighbours, FindDuplicates) {
   compare(32, {n, n, columns, 10, true}, {}, values, false);
 }
 
+TEST_P(NearestNeighbours, OfManyDuplicatesAreTheLowestIndices) {
+  // Three groups of equal points, each far larger than k: every one of a group is as near.
+  const std::int64_t columns = 50, k = 9;
+  for (const std::int64_t n : {100, 257, emulated() ? 300 : 1101}) {
+    Random random(34);
+    const std::vector<float> points = random.normals(3 * columns, 3.0, 1.0);
+    std::vector<float> values;
+    std::vector<std::int32_t> want;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto from = points.begin() + i % 3 * columns;
+      values.insert(values.end(), from, from + columns);
+      for (std::int64_t j = i % 3, found = 0; found < k; j += 3) {
+        if (j == i) continue;
+        want.push_back(static_cast<std::int32_t>(j));
+        ++found;
+      }
+    }
+    Trial trial = this->trial(34, Shape{n, columns});
+    auto x = trial.input(values);
+    auto index = trial.output<std::int32_t>(n * k);
+    auto distance = trial.output<float>(n * k);
+    trial.run([&](Backend& backend) {
+      backend.nearest_neighbours(x.matrix(n, columns), x.matrix(n, columns), true,
+                                 index.matrix(n, k), distance.matrix(n, k));
+    });
+    EXPECT_EQ(distance.values(), std::vector<float>(static_cast<std::size_t>(n * k), 0.0f))
+        << trial.context();
+    trial.expect_equal("index", index.values(), want, k);
+  }
+}
+
+TEST_P(NearestNeighbours, InTightClustersFarApartAreExact) {
+  // No centring brings both clusters near the origin: |a|^2 + |b|^2 - 2 ab is off by some 1e-4 of
+  // 3,200, and the distances within a cluster are smaller than that.
+  const NeighbourCase c{200, 200, 32, 5, true};
+  for (const double spread : {1e-2, 1e-3}) {
+    Random random(35);
+    std::vector<float> values;
+    for (std::int64_t i = 0; i < c.references; ++i) {
+      const std::vector<float> point = random.normals(c.columns, spread, i % 2 == 0 ? 10.0 : -10.0);
+      values.insert(values.end(), point.begin(), point.end());
+    }
+    compare(35, c, {}, values, false);
+  }
+}
+
 TEST_P(NearestNeighbours, OfPointsFarFromTheOriginDoNotSufferFromCancellation) {
   // Differences of some 0.01 beside coordinates of 8: |a|^2 + |b|^2 - 2 ab has an error of 1e-4.
   Random random(33);

@@ -130,8 +130,7 @@ TEST(OracleStatistics, ByHand) {
   EXPECT_EQ(c(0, 1), 0.0);
 }
 
-// ---- whole models
-// ------------------------------------------------------------------------------------
+// ---- whole models ----
 
 struct ModelCase {
   const char* name;
@@ -221,8 +220,7 @@ TEST(OracleAutoencoder, RefusesWhatItCannotDo) {
                std::invalid_argument);
 }
 
-// ---- neighbours and scores
-// ---------------------------------------------------------------------------
+// ---- neighbours and scores ----
 
 TEST(OracleNeighbours, BreaksTiesByTheLowerIndex) {
   const Matrix64 x(4, 1, std::vector<double>{0, 1, -1, 3});
@@ -252,8 +250,7 @@ TEST(OracleScores, ByHand) {
   EXPECT_EQ(class_distance_sums(pairs, labels, 3)(1, 2), 20.0);
 }
 
-// ---- t-SNE
-// -------------------------------------------------------------------------------------------
+// ---- t-SNE ----
 
 TEST(OracleTsne, PrecisionGivesThePerplexity) {
   Random random(5);

@@ -94,6 +94,13 @@ TEST_P(TsneRepulsion, ExactMatchesTheOracle) {
   }
 }
 
+TEST_P(TsneRepulsion, ExactOfManyPoints) {
+  if (emulated()) GTEST_SKIP() << "25 million pairs";
+  Random random(60);
+  check_exact(trial(60, describe(MapShape::clusters, 5000, 50.0)),
+              random_map(MapShape::clusters, 5000, 50.0, random));
+}
+
 TEST_P(TsneRepulsion, ExactOfOneOrOfEqualPoints) {
   for (const std::int64_t n : {1, 2, 33}) {
     Trial trial = this->trial(0, std::to_string(n) + " equal points");

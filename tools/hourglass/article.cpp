@@ -71,7 +71,7 @@ Command add_article(CLI::App& parent) {
   app->add_option("--only", options.only,
                   fmt::format("Some of: {}", fmt::join(article_experiments(), ", ")))
       ->delimiter(',')
-      ->expected(1);
+      ->allow_extra_args(false);
   app->add_option("--scale", arguments->scale, "standard (the article's), unit, or both")
       ->capture_default_str();
   app->add_option("--seeds", options.seeds, "Runs of each experiment")->capture_default_str();

@@ -9,6 +9,7 @@
 #include <new>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,10 @@ void add_common(CLI::App& app, CommonOptions& common) {
       ->group("Common");
   app.add_option("--seed", common.seed, "Of every random number")
       ->capture_default_str()
+      // The parser would take -1 as 2^64 - 1.
+      ->check([](const std::string& text) {
+        return text.starts_with("-") ? std::string("expected 0 to 2^64 - 1") : std::string();
+      })
       ->group("Common");
   app.add_option("--json", common.json,
                  "Options, device, timings and results as JSON, to a file or (-) standard output")
@@ -104,6 +109,15 @@ int report_parse_error(const CLI::App& app, const CLI::App& selected, const CLI:
                     name, suggestion(name, option_names(selected))));
   }
   std::string message = error.what();
+  if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {
+    constexpr std::string_view prefix = "Could not convert: ";
+    const auto equals = message.find(" = ");
+    if (message.starts_with(prefix) && equals != std::string::npos) {
+      message = fmt::format("{} {}: expected a number",
+                            message.substr(prefix.size(), equals - prefix.size()),
+                            message.substr(equals + 3));
+    }
+  }
   std::replace(message.begin(), message.end(), '\n', ' ');
   while (!message.empty() && (message.back() == '.' || message.back() == ' '))
     message.pop_back();

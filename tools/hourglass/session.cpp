@@ -202,4 +202,8 @@ Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 
+double shortest(float value) {
+  return std::stod(fmt::format("{}", value));
+}
+
 }  // namespace hourglass::command

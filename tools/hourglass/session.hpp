@@ -112,5 +112,7 @@ std::string grouped(std::int64_t number);
 std::string duration(double seconds);
 /// null for what is not finite, which JSON cannot say.
 Json number(double value);
+/// The double that reads like the float: 1e-7f as 1e-07, not as 1.0000000116860974e-07.
+double shortest(float value);
 
 }  // namespace hourglass::command

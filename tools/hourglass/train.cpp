@@ -136,7 +136,7 @@ void train(Session& session, const TrainArguments& arguments) {
       {"code_activation", name_of(spec.code_activation)},
       {"output_activation", name_of(spec.output_activation)},
       {"loss", name_of(spec.loss)},
-      {"bce_clip", static_cast<double>(spec.bce_clip)},
+      {"bce_clip", shortest(spec.bce_clip)},
       {"sparsity", options.sparsity.name()},
       {"force", options.force},
       {"scale", name_of(scaling)},
@@ -181,7 +181,11 @@ void train(Session& session, const TrainArguments& arguments) {
   };
 
   const auto save = [&](bool interrupted) {
-    std::map<std::string, std::string> extra{{"training", session.options.dump()}};
+    // What made the model, without the name it is given: equal trainings give equal files.
+    Json training = session.options;
+    training["seed"] = options.seed;
+    training.erase("out");
+    std::map<std::string, std::string> extra{{"training", training.dump()}};
     if (interrupted) {
       extra["interrupted"] = fmt::format("after {} of {} epochs", epochs.size(), options.epochs);
     }
@@ -217,7 +221,7 @@ Command add_train(CLI::App& parent) {
   app->add_option("--out", a.out, "The model, a safetensors file")->required();
   app->add_option("--hidden", a.hidden, "Widths of the encoder, the code's last; mirrored")
       ->delimiter(',')
-      ->expected(1)
+      ->allow_extra_args(false)
       ->capture_default_str();
   app->add_option("--activation", a.activation,
                   "Of hidden layers: relu, leaky_relu, elu, selu, gelu, tanh, sigmoid, linear")

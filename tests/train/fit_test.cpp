@@ -1,0 +1,338 @@
+// Training: against the same training in float64, that it learns, repeats, and ends well when it
+// cannot go on.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "host/train/permutation.hpp"
+#include "hourglass/error.hpp"
+#include "hourglass/training.hpp"
+#include "tests/train/training_fixtures.hpp"
+
+namespace hourglass {
+namespace {
+
+using testing_support::easy_data;
+using testing_support::oracle_evaluate;
+using testing_support::oracle_objective;
+using testing_support::random_bytes;
+using testing_support::random_floats;
+
+Autoencoder model_for(Device& device, const Dataset& data, std::vector<std::int64_t> hidden,
+                      Scaling scaling = Scaling::unit) {
+  AutoencoderSpec spec;
+  spec.inputs = data.columns;
+  spec.hidden = std::move(hidden);
+  spec.activation = Activation::tanh;
+  spec.code_activation = Activation::sigmoid;
+  return Autoencoder::initialise(spec, Scaler::fit(device, data, scaling), 4);
+}
+
+struct Reference {
+  std::vector<double> parameters;
+  std::vector<double> reconstruction;  // an epoch each, row-weighted
+  std::vector<double> penalty;
+};
+
+/// The training that semantics describe, straight from the formulas.
+Reference train_in_float64(const Autoencoder& model, const oracle::Matrix64& x,
+                           const TrainingOptions& options) {
+  Reference reference;
+  reference.parameters.assign(model.parameters.begin(), model.parameters.end());
+  std::vector<double> m(reference.parameters.size()), v(reference.parameters.size());
+  const auto b1 = static_cast<double>(options.adam.beta1);
+  const auto b2 = static_cast<double>(options.adam.beta2);
+  int t = 0;
+  for (int epoch = 0; epoch < options.epochs; ++epoch) {
+    Shuffle shuffle(x.rows);
+    shuffle.permute(options.seed, static_cast<std::uint32_t>(epoch));
+    double reconstruction = 0.0, penalty = 0.0;
+    for (std::int64_t first = 0; first < x.rows; first += options.batch) {
+      const std::int64_t rows = std::min(options.batch, x.rows - first);
+      oracle::Matrix64 batch(rows, x.columns);
+      for (std::int64_t b = 0; b < rows; ++b) {
+        for (std::int64_t j = 0; j < x.columns; ++j) {
+          batch(b, j) = x(shuffle.order()[static_cast<std::size_t>(first + b)], j);
+        }
+      }
+      const auto e = oracle_evaluate(model.spec, reference.parameters, batch,
+                                     oracle_objective(model.spec, options.sparsity, rows));
+      reconstruction += e.reconstruction * static_cast<double>(rows);
+      penalty += e.penalty * static_cast<double>(rows);
+      const auto g = testing_support::flatten(e.gradient);
+      ++t;
+      const double step =
+          options.learning_rate * std::sqrt(1.0 - std::pow(b2, t)) / (1.0 - std::pow(b1, t));
+      for (std::size_t i = 0; i < g.size(); ++i) {
+        m[i] = b1 * m[i] + (1.0 - b1) * g[i];
+        v[i] = b2 * v[i] + (1.0 - b2) * g[i] * g[i];
+        reference.parameters[i] -=
+            step * m[i] / (std::sqrt(v[i]) + static_cast<double>(options.adam.epsilon));
+      }
+    }
+    reference.reconstruction.push_back(reconstruction / static_cast<double>(x.rows));
+    reference.penalty.push_back(penalty / static_cast<double>(x.rows));
+  }
+  return reference;
+}
+
+void compare_with_float64(std::int64_t rows, std::int64_t batch, const char* sparsity) {
+  SCOPED_TRACE(std::to_string(rows) + " rows, batch " + std::to_string(batch) + ", " + sparsity);
+  Device device = Device::open("cpu", 2);
+  const Dataset data = random_bytes(rows, 10, 1);
+  Autoencoder model = model_for(device, data, {6, 3});
+  TrainingOptions options;
+  options.epochs = 3;
+  options.batch = batch;
+  options.learning_rate = 0.01;
+  options.sparsity = Sparsity::parse(sparsity);
+  options.seed = 17;
+  oracle::Matrix64 x(rows, 10, std::get<0>(data.values));
+  for (double& value : x.values)
+    value /= 255.0;
+  const Reference want = train_in_float64(model, x, options);
+  const History history = fit(device, model, data, options);
+  ASSERT_EQ(history.epochs.size(), 3u);
+  for (std::size_t e = 0; e < 3; ++e) {
+    EXPECT_NEAR(history.epochs[e].reconstruction, want.reconstruction[e], 1e-5);
+    EXPECT_NEAR(history.epochs[e].penalty, want.penalty[e], 1e-5 * (1.0 + want.penalty[e]));
+    EXPECT_DOUBLE_EQ(history.epochs[e].loss,
+                     history.epochs[e].reconstruction + history.epochs[e].penalty);
+    EXPECT_TRUE(std::isnan(history.epochs[e].validation_loss));
+  }
+  for (std::size_t i = 0; i < want.parameters.size(); ++i) {
+    ASSERT_NEAR(model.parameters[i], want.parameters[i], 2e-4) << "parameter " << i;
+  }
+}
+
+TEST(Fit, EqualsTheSameTrainingInFloat64) {
+  compare_with_float64(64, 16, "none");
+  compare_with_float64(21, 8, "none");   // 8 + 8 + 5
+  compare_with_float64(33, 32, "none");  // a last batch of one row
+  compare_with_float64(21, 8, "l1:0.01");
+  compare_with_float64(21, 8, "l1sum:0.001");
+  compare_with_float64(21, 8, "kl:0.1:0.05");
+  compare_with_float64(5, 100, "none");  // batch larger than the data
+  compare_with_float64(1, 256, "none");
+  compare_with_float64(7, 1, "l1:0.01");
+}
+
+TEST(Fit, LearnsWhatTwoUnitsCanSay) {
+  Device device = Device::open("cpu", 1);
+  const Dataset data = easy_data(500, 12, 3);
+  for (const Loss loss : {Loss::bce, Loss::mse}) {
+    AutoencoderSpec spec;
+    spec.inputs = 12;
+    spec.hidden = {8, 2};
+    spec.code_activation = Activation::linear;
+    spec.loss = loss;
+    Autoencoder model = Autoencoder::initialise(spec, Scaler::fit(device, data, Scaling::unit), 1);
+    TrainingOptions options;
+    options.epochs = 40;
+    options.batch = 32;
+    options.learning_rate = 0.01;
+    const double before = model.squared_error(device, data);
+    const History history = fit(device, model, data, options);
+    const double after = model.squared_error(device, data);
+    EXPECT_LT(after, 0.02 * before) << name_of(loss);
+    EXPECT_LT(history.epochs.back().loss, history.epochs.front().loss);
+  }
+}
+
+TEST(Fit, SameSeedSameBits) {
+  const Dataset data = random_bytes(300, 20, 2);
+  const Dataset validation = random_bytes(77, 20, 5);
+  const auto train = [&](std::uint64_t seed, int threads) {
+    Device device = Device::open("cpu", threads);
+    Autoencoder model = model_for(device, data, {9}, Scaling::standard);
+    TrainingOptions options;
+    options.epochs = 2;
+    options.batch = 64;
+    options.seed = seed;
+    const History history = fit(device, model, data, options, &validation);
+    model.parameters.push_back(static_cast<float>(history.epochs.back().loss));
+    model.parameters.push_back(static_cast<float>(history.epochs.back().validation_loss));
+    return model.parameters;
+  };
+  EXPECT_EQ(train(1, 1), train(1, 1));
+  EXPECT_EQ(train(1, 2), train(1, 2));
+  EXPECT_NE(train(1, 1), train(2, 1));
+}
+
+TEST(Fit, ValidationUsesTheWeightsAfterTheEpoch) {
+  Device device = Device::open("cpu", 2);
+  const Dataset data = random_bytes(100, 15, 2);
+  // More rows than a block of validation, and not a multiple of it.
+  const Dataset validation = random_bytes(9001, 15, 6);
+  Autoencoder model = model_for(device, data, {5});
+  TrainingOptions options;
+  options.epochs = 2;
+  options.batch = 32;
+  options.sparsity = Sparsity::parse("l1:0.1");
+  const History history = fit(device, model, data, options, &validation);
+  const EpochFigures& last = history.epochs.back();
+  EXPECT_NEAR(last.validation_reconstruction, model.reconstruction_loss(device, validation), 1e-9);
+  const Matrix codes = model.encode(device, validation);
+  double sum = 0.0;
+  for (const float h : codes.values)
+    sum += std::fabs(static_cast<double>(h));
+  const double penalty = static_cast<double>(0.1f) * sum / 9001.0;
+  EXPECT_NEAR(last.validation_loss - last.validation_reconstruction, penalty, 1e-6 * penalty);
+}
+
+TEST(Fit, L1SumOnValidationIsThatOfABatchOfTraining) {
+  Device device = Device::open("cpu", 1);
+  const Dataset data = random_bytes(64, 15, 2);
+  Autoencoder model = model_for(device, data, {5});
+  TrainingOptions options;
+  options.epochs = 1;
+  options.batch = 32;
+  options.sparsity = Sparsity::parse("l1sum:0.001");
+  const History history = fit(device, model, data, options, &data);
+  const Matrix codes = model.encode(device, data);
+  double sum = 0.0;
+  for (const float h : codes.values)
+    sum += std::fabs(static_cast<double>(h));
+  const EpochFigures& last = history.epochs.back();
+  const double penalty = static_cast<double>(0.001f) * 32.0 * sum / 64.0;
+  EXPECT_NEAR(last.validation_loss - last.validation_reconstruction, penalty, 1e-6 * penalty);
+}
+
+TEST(Fit, ReportsEveryEpochAndStopsWhenTold) {
+  Device device = Device::open("cpu", 1);
+  const Dataset data = random_bytes(100, 15, 2);
+  Autoencoder model = model_for(device, data, {5});
+  const auto before = model.parameters;
+  TrainingOptions options;
+  options.epochs = 5;
+  options.batch = 32;
+  std::vector<int> finished;
+  options.progress = [&](const TrainingProgress& progress) {
+    EXPECT_EQ(progress.epochs, 5);
+    EXPECT_EQ(progress.steps, 4);  // 32 + 32 + 32 + 4
+    if (progress.finished != nullptr) {
+      finished.push_back(progress.epoch);
+      EXPECT_EQ(progress.step, 4);
+      EXPECT_TRUE(std::isfinite(progress.finished->loss));
+    }
+    return progress.epoch < 3;
+  };
+  EXPECT_THROW(fit(device, model, data, options), Interrupted);
+  EXPECT_EQ(finished, (std::vector<int>{1, 2, 3}));
+  // What was done is in the model: as much as three whole epochs do.
+  EXPECT_NE(model.parameters, before);
+  Autoencoder three = model_for(device, data, {5});
+  options.epochs = 3;
+  options.progress = nullptr;
+  fit(device, three, data, options);
+  EXPECT_EQ(model.parameters, three.parameters);
+}
+
+std::string message_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(no error)";
+}
+
+TEST(Fit, NotANumberInTheDataIsRefusedWithItsPlace) {
+  Device device = Device::open("cpu", 1);
+  const Dataset good = random_floats(40, 6, 1);
+  Autoencoder model = model_for(device, good, {3}, Scaling::none);
+  for (const float wrong :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    Dataset bad = good;
+    std::get<1>(bad.values)[13 * 6 + 4] = wrong;
+    EXPECT_THROW(fit(device, model, bad, {}), InputError);
+    const std::string message = message_of([&] { fit(device, model, bad, {}); });
+    EXPECT_NE(message.find("row 13, column 4"), std::string::npos) << message;
+    EXPECT_THROW(fit(device, model, good, {}, &bad), InputError);
+    EXPECT_THROW((void)model.encode(device, bad), InputError);
+    EXPECT_THROW((void)Scaler::fit(device, bad, Scaling::standard), InputError);
+  }
+}
+
+TEST(Fit, DivergenceNamesEpochStepAndLayer) {
+  Device device = Device::open("cpu", 1);
+  const Dataset data = random_floats(40, 6, 1);
+  AutoencoderSpec spec;
+  spec.inputs = 6;
+  spec.hidden = {4, 3};
+  spec.activation = spec.code_activation = Activation::linear;
+  spec.output_activation = Activation::linear;
+  spec.loss = Loss::mse;
+  Autoencoder model = Autoencoder::initialise(spec, Scaler::fit(device, data, Scaling::unit), 1);
+  const auto before = model.parameters;
+  TrainingOptions options;
+  options.batch = 10;
+  options.learning_rate = 1e10;
+  EXPECT_THROW(fit(device, model, data, options), NumericsError);
+  EXPECT_EQ(model.parameters, before);
+  // Weights of 1e10 in four layers: the products pass 3e38 in the last one, in the step after the
+  // first.
+  const std::string message = message_of([&] { fit(device, model, data, options); });
+  EXPECT_NE(message.find("epoch 1, step 2"), std::string::npos) << message;
+  EXPECT_NE(message.find("output"), std::string::npos) << message;
+  EXPECT_NE(message.find("decoder.1"), std::string::npos) << message;
+
+  // A parameter that is no number from the start shows in the first step, with its layer.
+  Autoencoder broken = Autoencoder::initialise(spec, model.scaler, 1);
+  broken.parameters[static_cast<std::size_t>(layer_offsets(spec)[2].bias)] =
+      std::numeric_limits<float>::quiet_NaN();
+  options.learning_rate = 1e-3;
+  const std::string first = message_of([&] { fit(device, broken, data, options); });
+  EXPECT_NE(first.find("epoch 1, step 1"), std::string::npos) << first;
+  EXPECT_NE(first.find("decoder.0"), std::string::npos) << first;
+}
+
+TEST(Fit, WarnsOnceOfTargetsThatASigmoidCannotReach) {
+  Device device = Device::open("cpu", 1);
+  const Dataset data = random_bytes(50, 8, 1);
+  const auto warnings = [&](Scaling scaling, Loss loss, Activation output) {
+    AutoencoderSpec spec;
+    spec.inputs = 8;
+    spec.hidden = {3};
+    spec.loss = loss;
+    spec.output_activation = output;
+    Autoencoder model = Autoencoder::initialise(spec, Scaler::fit(device, data, scaling), 1);
+    TrainingOptions options;
+    options.epochs = 2;
+    std::vector<std::string> lines;
+    options.warn = [&](const std::string& line) { lines.push_back(line); };
+    fit(device, model, data, options);
+    return lines;
+  };
+  EXPECT_TRUE(warnings(Scaling::unit, Loss::bce, Activation::sigmoid).empty());
+  EXPECT_TRUE(warnings(Scaling::standard, Loss::mse, Activation::linear).empty());
+  const auto standard = warnings(Scaling::standard, Loss::bce, Activation::sigmoid);
+  ASSERT_EQ(standard.size(), 1u);
+  EXPECT_NE(standard[0].find("cross-entropy"), std::string::npos) << standard[0];
+  EXPECT_EQ(standard[0].find('\n'), std::string::npos);
+  const auto squared = warnings(Scaling::standard, Loss::mse, Activation::sigmoid);
+  ASSERT_EQ(squared.size(), 1u);
+  EXPECT_NE(squared[0].find("linear output"), std::string::npos) << squared[0];
+  EXPECT_EQ(warnings(Scaling::none, Loss::bce, Activation::sigmoid).size(), 1u);
+}
+
+TEST(Fit, DataThatDoesNotFitIsRefused) {
+  Device device = Device::open("cpu", 1);
+  const Dataset data = random_floats(10, 6, 1);
+  Autoencoder model = model_for(device, data, {3});
+  EXPECT_THROW(fit(device, model, random_floats(10, 7, 1), {}), InputError);
+  EXPECT_THROW(fit(device, model, random_floats(0, 6, 1), {}), InputError);
+  const Dataset other = random_floats(10, 5, 1);
+  EXPECT_THROW(fit(device, model, data, {}, &other), InputError);
+  EXPECT_THROW(fit(device, model, random_floats(10, 6, 1, 0.0f, 2.0f), {}), InputError);
+  model.parameters.pop_back();
+  EXPECT_THROW(fit(device, model, data, {}), UsageError);
+}
+
+}  // namespace
+}  // namespace hourglass
