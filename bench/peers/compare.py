@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -67,12 +68,22 @@ def execute(*command) -> tuple[str, float]:
     return done.stdout, seconds
 
 
+def commit() -> str:
+    """The version of the sources beside this script; empty where they are no Git checkout."""
+    if not shutil.which("git"):
+        return ""
+    return subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], text=True,
+                          capture_output=True).stdout.strip()
+
+
 def hourglass(*arguments) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "result.json"
         _, seconds = execute(options.hourglass, *arguments, "--device", "cpu", "--threads", options.threads, "--json",
                              file, "--quiet")
-        return dict(json.loads(file.read_text()), process_seconds=seconds)
+        result = json.loads(file.read_text())
+    result.pop("options")  # they name a folder that is gone by then
+    return dict(result, version=commit(), process_seconds=seconds)
 
 
 def peer(*command) -> dict:

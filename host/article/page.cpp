@@ -337,6 +337,7 @@ std::string description(const Experiment& experiment, std::int64_t inputs) {
     return fmt::format("{}: no training and no nonlinearity, as the yardstick.", experiment.title);
   }
   AutoencoderSpec spec;
+  spec.inputs = inputs;
   spec.hidden = experiment.hidden;
   std::string text = fmt::format("{}: `{}`, {} code", experiment.title, spec.name(),
                                  name_of(experiment.code_activation));
@@ -377,14 +378,15 @@ report::Section experiments_section(const Findings& findings, const ArticleOptio
                            fmt::format("{}, {} scaling", experiment.id, scaling),
                            {},
                            {}};
-      const auto add = [&](bool wide) {
-        add_pictures(part, findings, [&](const Picture& picture) {
-          return picture.experiment == experiment.id && picture.scaling == scaling &&
-                 (picture.width == Picture::Width::page) == wide;
-        });
+      const auto belongs = [&](const Picture& picture, Picture::Width width) {
+        return picture.experiment == experiment.id && picture.scaling == scaling &&
+               picture.width == width;
       };
-      add(false);
-      add(true);
+      add_pictures(part, findings,
+                   [&](const Picture& picture) { return belongs(picture, Picture::Width::half); });
+      for (const Picture& picture : findings.pictures) {
+        if (belongs(picture, Picture::Width::page)) part.blocks.emplace_back(figure_block(picture));
+      }
       if (!part.blocks.empty()) one.sections.push_back(std::move(part));
     }
     section.sections.push_back(std::move(one));

@@ -13,9 +13,16 @@ constexpr std::int64_t most_filters = 64;
 
 Picture make_picture(std::string name, std::string experiment, std::string scaling, std::string alt,
                      std::string caption, const report::Figure& figure) {
-  return {std::move(name),    std::move(experiment),
-          std::move(scaling), std::move(alt),
-          std::move(caption), std::make_shared<report::RenderedFigure>(report::render(figure))};
+  Picture picture;
+  picture.name = std::move(name);
+  picture.experiment = std::move(experiment);
+  picture.scaling = std::move(scaling);
+  picture.alt = std::move(alt);
+  picture.caption = std::move(caption);
+  // Tiles are small already and would vanish in half a page.
+  if (std::holds_alternative<report::TileFigure>(figure)) picture.width = Picture::Width::page;
+  picture.image = std::make_shared<report::RenderedFigure>(report::render(figure));
+  return picture;
 }
 
 std::string percent(double share) {

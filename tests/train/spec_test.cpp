@@ -52,7 +52,7 @@ TEST(Spec, DecoderMirrorsTheEncoder) {
   EXPECT_EQ(spec.layers(), 6u);
   EXPECT_EQ(spec.code_layer(), 2u);
   // 784*128+128 + 128*64+64 + 64*2+2 + 2*64+64 + 64*128+128 + 128*784+784
-  EXPECT_EQ(spec.parameter_count(), 218706);
+  EXPECT_EQ(spec.parameter_count(), 218514);
   spec.hidden = {32};
   EXPECT_EQ(spec.name(), "784-32-784");
   EXPECT_EQ(spec.parameter_count(), 50992);

@@ -71,14 +71,16 @@ Command add_article(CLI::App& parent) {
   app->add_option("--only", options.only,
                   fmt::format("Some of: {}", fmt::join(article_experiments(), ", ")))
       ->delimiter(',')
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->type_name("NAME,...");
   app->add_option("--scale", arguments->scale, "standard (the article's), unit, or both")
       ->capture_default_str();
   app->add_option("--seeds", options.seeds, "Runs of each experiment")->capture_default_str();
   app->add_flag("--quick", options.quick, "One seed, and scale unit where both are asked for");
-  app->add_option("--epochs", options.epochs)->capture_default_str();
-  app->add_option("--batch", options.batch)->capture_default_str();
-  app->add_option("--tsne-iterations", options.tsne_iterations)->capture_default_str();
+  app->add_option("--epochs", options.epochs, "Of every autoencoder")->capture_default_str();
+  app->add_option("--batch", options.batch, "Rows of a step")->capture_default_str();
+  app->add_option("--tsne-iterations", options.tsne_iterations, "Of every map")
+      ->capture_default_str();
   return {app, [arguments](Session& session) { article(session, *arguments); }};
 }
 

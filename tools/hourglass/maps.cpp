@@ -219,12 +219,15 @@ Command add_tsne(CLI::App& parent) {
   app->add_option("--labels", a.labels, "One integer a row, colours of the plot");
   app->add_option("--plot", a.plot, "A picture of the map, .png or .svg");
   app->add_option("--scale", a.scale, scale_help)->capture_default_str();
-  app->add_option("--perplexity", a.options.perplexity)->capture_default_str();
+  app->add_option("--perplexity", a.options.perplexity, "Effective number of neighbours")
+      ->capture_default_str();
   app->add_option("--iterations", a.options.iterations, "In all")->capture_default_str();
   app->add_option("--exaggeration-iterations", a.options.exaggeration_iterations,
                   "The first of them, with early exaggeration")
       ->capture_default_str();
-  app->add_option("--early-exaggeration", a.options.early_exaggeration)->capture_default_str();
+  app->add_option("--early-exaggeration", a.options.early_exaggeration,
+                  "Attraction is multiplied by it at first")
+      ->capture_default_str();
   app->add_option(
          "--learning-rate", a.learning_rate,
          "auto (rows / exaggeration in each phase, at least 50) or a number; it multiplies "

@@ -222,7 +222,8 @@ Command add_train(CLI::App& parent) {
   app->add_option("--hidden", a.hidden, "Widths of the encoder, the code's last; mirrored")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->capture_default_str();
+      ->type_name("INT,...")
+      ->default_str("32");
   app->add_option("--activation", a.activation,
                   "Of hidden layers: relu, leaky_relu, elu, selu, gelu, tanh, sigmoid, linear")
       ->capture_default_str();
@@ -242,7 +243,7 @@ Command add_train(CLI::App& parent) {
   app->add_option("--scale", a.scale,
                   "none; unit: bytes by 1/255; standard: mean 0, deviation 1 of each column")
       ->capture_default_str();
-  app->add_option("--epochs", a.epochs)->capture_default_str();
+  app->add_option("--epochs", a.epochs, "Passes over the rows")->capture_default_str();
   app->add_option("--batch", a.batch, "Rows of a step")->capture_default_str();
   app->add_option("--lr", a.learning_rate, "Adam's learning rate")->capture_default_str();
   app->add_option(

@@ -1,0 +1,435 @@
+// The command from outside: exit statuses, messages, files.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "hourglass/autoencoder.hpp"
+#include "hourglass/dataset.hpp"
+#include "tests/command/run_command.hpp"
+
+namespace hourglass {
+namespace {
+
+using testing_support::Outcome;
+using testing_support::read_file;
+using testing_support::Workplace;
+using Arguments = std::vector<std::string>;
+
+Arguments operator+(Arguments a, const Arguments& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+std::size_t lines_of(const std::string& text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+class CommandTest : public testing::Test {
+ protected:
+  static constexpr std::int64_t rows = 240;
+  static constexpr std::int64_t columns = 36;
+
+  void SetUp() override {
+    // Four blobs of 6 x 6 bytes, as IDX.
+    std::mt19937 generator(1);
+    std::string images("\0\0\x08\x03\0\0\0\xf0\0\0\0\x06\0\0\0\x06", 16);
+    std::string labels("\0\0\x08\x01\0\0\0\xf0", 8);
+    Matrix floats(rows, columns);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::int64_t label = i % 4;
+      labels.push_back(static_cast<char>(label));
+      for (std::int64_t j = 0; j < columns; ++j) {
+        const std::uint32_t value =
+            (j / 9 == label ? 180u : 10u) + static_cast<std::uint32_t>(generator() % 60u);
+        images.push_back(static_cast<char>(value));
+        floats(i, j) = static_cast<float>(value) / 255.0f;
+      }
+    }
+    write("images.idx", images);
+    write("labels.idx", labels);
+    save_matrix(path("floats.npy"), floats);
+  }
+
+  void write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path(name), std::ios::binary) << bytes;
+  }
+  [[nodiscard]] std::string path(const std::string& name) const { return work_.at(name).string(); }
+  [[nodiscard]] Outcome run(const Arguments& arguments) const { return work_.run(arguments); }
+  [[nodiscard]] nlohmann::json json(const std::string& name) const {
+    return nlohmann::json::parse(read_file(work_.at(name)));
+  }
+  [[nodiscard]] bool exists(const std::string& name) const {
+    return std::filesystem::exists(work_.at(name));
+  }
+  void train(const std::string& out, const Arguments& more = {}) const {
+    const Outcome outcome =
+        run(Arguments{"train", "--data", "images.idx", "--out", out, "--hidden", "8,3", "--epochs",
+                      "2", "--batch", "32", "--device", "cpu", "--threads", "2"} +
+            more);
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+  }
+  /// One line on standard error that contains `part`, nothing on standard output that matters,
+  /// `status`.
+  void expect_failure(const Arguments& arguments, int status, const std::string& part) const {
+    const Outcome outcome = run(arguments);
+    std::string line;
+    for (const std::string& argument : arguments)
+      line += argument + " ";
+    EXPECT_EQ(outcome.status, status) << line << "\n" << outcome.err;
+    EXPECT_EQ(lines_of(outcome.err), 1u) << line << "\n" << outcome.err;
+    EXPECT_NE(outcome.err.find(part), std::string::npos) << line << "\n" << outcome.err;
+    EXPECT_EQ(outcome.err.rfind("hourglass", 0), 0u) << outcome.err;
+    if (status == 2) {
+      EXPECT_NE(outcome.err.find("--help"), std::string::npos) << outcome.err;
+    }
+  }
+
+  Workplace work_;
+};
+
+TEST_F(CommandTest, HelpAndVersionSucceed) {
+  for (const Arguments& arguments :
+       {Arguments{"--help"}, Arguments{"--version"}, Arguments{"train", "--help"},
+        Arguments{"tsne", "--help"}, Arguments{"encode", "--help"}}) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_FALSE(outcome.out.empty());
+    EXPECT_TRUE(outcome.err.empty()) << outcome.err;
+  }
+  for (const char* command :
+       {"article", "train", "encode", "reconstruct", "pca", "tsne", "score", "devices", "data"}) {
+    const Outcome outcome = run({command, "--help"});
+    EXPECT_EQ(outcome.status, 0) << command;
+    for (const char* option : {"--device", "--threads", "--seed", "--json", "--quiet"}) {
+      EXPECT_NE(outcome.out.find(option), std::string::npos) << command << " " << option;
+    }
+  }
+}
+
+TEST_F(CommandTest, WrongUsageIsTwo) {
+  const Arguments train{"train", "--data", "images.idx", "--out", "m.safetensors"};
+  expect_failure({}, 2, "expected a command");
+  expect_failure({"trian"}, 2, "do you mean train?");
+  expect_failure({"train"}, 2, "required");
+  expect_failure(train + Arguments{"--epohs", "3"}, 2, "do you mean --epochs?");
+  expect_failure(train + Arguments{"surplus"}, 2, "surplus");
+  expect_failure(train + Arguments{"--epochs", "many"}, 2, "--epochs many: expected a number");
+  expect_failure(train + Arguments{"--epochs", "0"}, 2, "epochs 0");
+  expect_failure(train + Arguments{"--batch", "0"}, 2, "batch 0");
+  expect_failure(train + Arguments{"--lr", "nan"}, 2, "learning rate");
+  expect_failure(train + Arguments{"--seed", "-1"}, 2, "--seed");
+  expect_failure(train + Arguments{"--threads", "-2"}, 2, "threads -2");
+  expect_failure(train + Arguments{"--hidden", "3,x"}, 2, "--hidden");
+  expect_failure(train + Arguments{"--hidden", "3,0"}, 2, "width 0");
+  expect_failure(train + Arguments{"--activation", "swish"}, 2, "leaky_relu");
+  expect_failure(train + Arguments{"--loss", "hinge"}, 2, "bce or mse");
+  expect_failure(train + Arguments{"--scale", "minmax"}, 2, "standard");
+  expect_failure(train + Arguments{"--sparsity", "l2:1"}, 2, "l1:LAMBDA");
+  expect_failure(train + Arguments{"--sparsity", "kl:0.1:1"}, 2, "sigmoid");
+  expect_failure(train + Arguments{"--validation", "1.5"}, 2, "--validation 1.5");
+  expect_failure(train + Arguments{"--device", "gpu"}, 2, "cuda:N");
+  expect_failure(train + Arguments{"--output-activation", "linear"}, 2, "loss mse");
+  expect_failure(train + Arguments{"--json", "m.safetensors"}, 2, "same file");
+  expect_failure({"tsne", "--data", "images.idx", "--out", "map.txt"}, 2, ".npy, .csv or .tsv");
+  const Arguments tsne{"tsne", "--data", "images.idx", "--out", "map.npy", "--device", "cpu"};
+  expect_failure(tsne + Arguments{"--plot", "map.jpg"}, 2, ".png or .svg");
+  expect_failure(tsne + Arguments{"--method", "fast"}, 2, "fast");
+  expect_failure(tsne + Arguments{"--learning-rate", "0"}, 2, "--learning-rate 0");
+  // 240 points: the largest legal perplexity is a third of 239.
+  expect_failure(tsne + Arguments{"--perplexity", "100"}, 2, "79");
+  expect_failure({"pca", "--data", "images.idx", "--components", "37", "--out", "p.npy"}, 2, "36");
+  expect_failure({"score", "--map", "floats.npy"}, 2, "--labels");
+  expect_failure({"data", "cifar"}, 2, "fashion-mnist");
+  // Nothing was left behind by any of them.
+  EXPECT_EQ(work_.files().size(), 3u);
+}
+
+TEST_F(CommandTest, BadInputIsThree) {
+  const Arguments train{"train", "--out", "m.safetensors", "--device", "cpu", "--epochs", "1"};
+  expect_failure(train + Arguments{"--data", "none.npy"}, 3, "none.npy");
+  const std::string images = read_file(work_.at("images.idx"));
+  write("cut.idx", images.substr(0, images.size() - 1));
+  expect_failure(train + Arguments{"--data", "cut.idx"}, 3, "cut.idx");
+  write("long.idx", images + "x");
+  expect_failure(train + Arguments{"--data", "long.idx"}, 3, "long.idx");
+  write("empty.npy", "");
+  expect_failure(train + Arguments{"--data", "empty.npy"}, 3, "empty.npy");
+  write("nan.csv", "1,2\n3,nan\n");
+  expect_failure(train + Arguments{"--data", "nan.csv"}, 3, "nan.csv");
+  write("wide.csv", "0.5,300\n0.25,3\n");
+  expect_failure(train + Arguments{"--data", "wide.csv"}, 3, "column 1");
+  expect_failure(train + Arguments{"--data", "images.idx", "--validation", "none.idx"}, 3,
+                 "none.idx");
+  expect_failure(train + Arguments{"--data", "images.idx", "--validation", "nan.csv"}, 3,
+                 "nan.csv");
+
+  write("few.idx", std::string("\0\0\x08\x01\0\0\0\x02\1\2", 10));
+  expect_failure({"tsne", "--data", "images.idx", "--labels", "few.idx", "--out", "map.npy"}, 3,
+                 "240");
+  expect_failure({"score", "--map", "floats.npy", "--labels", "few.idx"}, 3, "240");
+  expect_failure({"tsne", "--data", "images.idx", "--init", "floats.npy", "--out", "map.npy"}, 3,
+                 "240 x 2");
+
+  this->train("m.safetensors", {"--quiet"});
+  const std::string model = read_file(work_.at("m.safetensors"));
+  write("cut.safetensors", model.substr(0, model.size() / 2));
+  expect_failure({"encode", "--model", "cut.safetensors", "--data", "images.idx", "--out", "c.npy"},
+                 3, "cut.safetensors");
+  expect_failure({"encode", "--model", "images.idx", "--data", "images.idx", "--out", "c.npy"}, 3,
+                 "images.idx");
+  write("narrow.csv", "0.5,0.25\n1,0\n");
+  expect_failure({"encode", "--model", "m.safetensors", "--data", "narrow.csv", "--out", "c.npy"},
+                 3, "expected 36");
+}
+
+TEST_F(CommandTest, AnUnwritableOutputIsSaidBeforeTheWork) {
+  std::filesystem::create_directory(work_.at("folder"));
+  for (const auto& [out, part] :
+       {std::pair<std::string, std::string>{"none/m.safetensors", "does not exist"},
+        {"folder", "is a directory"},
+        {"images.idx/m.safetensors", "not a directory"}}) {
+    // So many epochs that only a check beforehand can end in time.
+    expect_failure({"train", "--data", "images.idx", "--out", out, "--epochs", "1000000000"}, 3,
+                   part);
+  }
+  expect_failure({"train", "--data", "images.idx", "--out", "m", "--epochs", "1000000000", "--json",
+                  "none/m.json"},
+                 3, "none/m.json");
+  expect_failure({"tsne", "--data", "images.idx", "--out", "map.npy", "--iterations", "1000000000",
+                  "--plot", "none/map.png"},
+                 3, "none/map.png");
+}
+
+TEST_F(CommandTest, AMissingDeviceIsFour) {
+  setenv("HOURGLASS_CUDA_BACKEND", "/nonexistent/libhourglass_cuda.so", 1);
+  expect_failure({"train", "--data", "images.idx", "--out", "m", "--device", "cuda"}, 4,
+                 "/nonexistent/libhourglass_cuda.so");
+  expect_failure(
+      {"encode", "--model", "m", "--data", "images.idx", "--out", "c.npy", "--device", "cuda:1"}, 3,
+      "m: ");
+  const Outcome fallback = run({"train", "--data", "images.idx", "--out", "m", "--epochs", "1"});
+  EXPECT_EQ(fallback.status, 0) << fallback.err;
+  EXPECT_NE(fallback.out.find("cpu: the CUDA backend is not built"), std::string::npos)
+      << fallback.out;
+  expect_failure(
+      {"encode", "--model", "m", "--data", "images.idx", "--out", "c.npy", "--device", "cuda:1"}, 4,
+      "cuda:1");
+  const Outcome devices = run({"devices", "--json", "d.json"});
+  EXPECT_EQ(devices.status, 0);
+  EXPECT_EQ(json("d.json")["devices"][0]["id"], "cpu");
+  EXPECT_NE(json("d.json")["no_cuda_reason"].get<std::string>().find("/nonexistent"),
+            std::string::npos);
+  unsetenv("HOURGLASS_CUDA_BACKEND");
+}
+
+TEST_F(CommandTest, NumbersThatGoWrongAreFive) {
+  expect_failure({"train", "--data", "images.idx", "--out", "m.safetensors", "--hidden", "8,3",
+                  "--activation", "linear", "--code-activation", "linear", "--loss", "mse",
+                  "--output-activation", "linear", "--lr", "1e10", "--device", "cpu"},
+                 5, "decoder.1");
+  EXPECT_FALSE(exists("m.safetensors"));
+}
+
+TEST_F(CommandTest, TrainWritesAModelAndItsHistory) {
+  train("m.safetensors", {"--validation", "0.25", "--sparsity", "l1:0.001", "--json", "m.json"});
+  const auto json = this->json("m.json");
+  EXPECT_EQ(json["command"], "train");
+  EXPECT_EQ(json["options"]["hidden"], (std::vector<int>{8, 3}));
+  EXPECT_EQ(json["options"]["sparsity"], "l1:0.001");
+  EXPECT_EQ(json["options"]["lr"], 1e-3);
+  EXPECT_EQ(json["options"]["bce_clip"], 1e-7);
+  EXPECT_EQ(json["options"]["seed"], 0);
+  EXPECT_EQ(json["device"]["backend"], "cpu");
+  EXPECT_EQ(json["device"]["threads"], 2);
+  EXPECT_GT(json["timings"]["total"].get<double>(), json["timings"]["train"].get<double>());
+  EXPECT_EQ(json["rows"], 180);
+  for (const char* name : {"loss", "reconstruction", "penalty", "validation_loss"}) {
+    ASSERT_EQ(json["history"][name].size(), 2u) << name;
+    EXPECT_GT(json["history"][name][1].get<double>(), 0.0) << name;
+  }
+  EXPECT_LT(json["history"]["reconstruction"][1], json["history"]["reconstruction"][0]);
+  const Autoencoder model = Autoencoder::load(path("m.safetensors"));
+  EXPECT_EQ(model.spec.name(), "36-8-3-8-36");
+}
+
+TEST_F(CommandTest, EpochsAreLinesOnStandardOutputUnlessQuiet) {
+  const Arguments arguments{"train",    "--data",    "images.idx", "--out", "m",
+                            "--hidden", "8",         "--epochs",   "3",     "--device",
+                            "cpu",      "--threads", "1"};
+  const Outcome loud = run(arguments);
+  EXPECT_EQ(loud.status, 0);
+  EXPECT_TRUE(loud.err.empty()) << loud.err;
+  for (const char* line : {"\nepoch   1/3 ", "\nepoch   2/3 ", "\nepoch   3/3 ", "36-8-36"}) {
+    EXPECT_NE(loud.out.find(line), std::string::npos) << loud.out;
+  }
+  EXPECT_EQ(loud.out.find('\r'), std::string::npos);
+  const Outcome quiet = run(arguments + Arguments{"--quiet"});
+  EXPECT_EQ(quiet.status, 0);
+  EXPECT_TRUE(quiet.out.empty()) << quiet.out;
+  EXPECT_TRUE(quiet.err.empty()) << quiet.err;
+  // A warning is not silenced.
+  const Outcome warned = run(arguments + Arguments{"--quiet", "--scale", "standard"});
+  EXPECT_EQ(warned.status, 0);
+  EXPECT_NE(warned.err.find("warning: "), std::string::npos);
+  EXPECT_EQ(lines_of(warned.err), 1u) << warned.err;
+}
+
+TEST_F(CommandTest, JsonOnStandardOutputIsAllThatIsThere) {
+  const Outcome outcome = run({"train", "--data", "images.idx", "--out", "m", "--hidden", "4",
+                               "--epochs", "1", "--device", "cpu", "--json", "-"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["history"]["loss"].size(), 1u);
+}
+
+TEST_F(CommandTest, SameSeedSameBytes) {
+  train("a.safetensors", {"--seed", "5"});
+  train("b.safetensors", {"--seed", "5"});
+  train("c.safetensors", {"--seed", "6"});
+  EXPECT_EQ(read_file(work_.at("a.safetensors")), read_file(work_.at("b.safetensors")));
+  EXPECT_NE(read_file(work_.at("a.safetensors")), read_file(work_.at("c.safetensors")));
+  for (const char* out : {"a.npy", "b.npy"}) {
+    const Outcome outcome = run(
+        {"encode", "--model", "a.safetensors", "--data", "images.idx", "--out", out, "--quiet"});
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+  }
+  EXPECT_EQ(read_file(work_.at("a.npy")), read_file(work_.at("b.npy")));
+}
+
+TEST_F(CommandTest, CodesAndReconstructionsAreWritten) {
+  train("m.safetensors", {"--seed", "5"});
+  EXPECT_EQ(
+      run({"encode", "--model", "m.safetensors", "--data", "images.idx", "--out", "c.npy"}).status,
+      0);
+  const Matrix codes = load_matrix(path("c.npy"));
+  EXPECT_EQ(codes.rows, rows);
+  EXPECT_EQ(codes.columns, 3);
+  // The same rows as floats in [0, 1] give the same codes.
+  EXPECT_EQ(
+      run({"encode", "--model", "m.safetensors", "--data", "floats.npy", "--out", "f.npy"}).status,
+      0);
+  const Matrix from_floats = load_matrix(path("f.npy"));
+  for (std::size_t i = 0; i < codes.values.size(); ++i) {
+    EXPECT_NEAR(codes.values[i], from_floats.values[i], 1e-5);
+  }
+  const Arguments reconstruct{"reconstruct", "--model", "m.safetensors", "--data", "images.idx"};
+  EXPECT_EQ(run(reconstruct + Arguments{"--out", "r.npy", "--json", "r.json"}).status, 0);
+  EXPECT_EQ(run(reconstruct + Arguments{"--out", "o.csv", "--original-values"}).status, 0);
+  const Matrix scaled = load_matrix(path("r.npy"));
+  const Matrix original = load_matrix(path("o.csv"));
+  const Matrix floats = load_matrix(path("floats.npy"));
+  ASSERT_EQ(original.rows, rows);
+  ASSERT_EQ(scaled.columns, columns);
+  double squares = 0.0;
+  for (std::size_t i = 0; i < scaled.values.size(); ++i) {
+    EXPECT_NEAR(scaled.values[i] * 255.0f, original.values[i], 1e-3);
+    const double d = static_cast<double>(scaled.values[i] - floats.values[i]);
+    squares += d * d;
+  }
+  const auto json = this->json("r.json");
+  EXPECT_NEAR(json["squared_error"], squares / static_cast<double>(scaled.values.size()), 1e-6);
+  EXPECT_GT(json["reconstruction_loss"], 0.0);
+}
+
+TEST_F(CommandTest, PcaTsneAndScoresGoTogether) {
+  const Outcome pca = run({"pca", "--data", "images.idx", "--components", "5", "--out", "p.npy",
+                           "--json", "p.json", "--device", "cpu"});
+  ASSERT_EQ(pca.status, 0) << pca.err;
+  EXPECT_EQ(load_matrix(path("p.npy")).columns, 5);
+  const auto ratio = json("p.json")["explained_ratio"].get<std::vector<double>>();
+  ASSERT_EQ(ratio.size(), 5u);
+  // Four blobs lie in three dimensions.
+  EXPECT_GT(ratio[2], 5.0 * ratio[3]);
+
+  const Arguments tsne{"tsne",       "--data",       "images.idx", "--labels",
+                       "labels.idx", "--perplexity", "20",         "--iterations",
+                       "400",        "--device",     "cpu",        "--threads",
+                       "2"};
+  for (const char* name : {"a", "b"}) {
+    const Outcome outcome =
+        run(tsne + Arguments{"--out", std::string(name) + ".npy", "--json",
+                             std::string(name) + ".json", "--plot", std::string(name) + ".png"});
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+  }
+  EXPECT_EQ(read_file(work_.at("a.npy")), read_file(work_.at("b.npy")));
+  EXPECT_EQ(read_file(work_.at("a.png")), read_file(work_.at("b.png")));
+  EXPECT_EQ(read_file(work_.at("a.png")).substr(1, 3), "PNG");
+  ASSERT_EQ(run(tsne + Arguments{"--out", "s.csv", "--plot", "s.svg"}).status, 0);
+  EXPECT_NE(read_file(work_.at("s.svg")).find("<svg"), std::string::npos);
+  const auto made = json("a.json");
+  for (const char* key : {"kl_divergence", "method", "learning_rate", "iterations", "span"}) {
+    EXPECT_TRUE(made.contains(key)) << key;
+  }
+  EXPECT_EQ(made["iterations"], 400);
+
+  const Outcome score = run({"score", "--map", "a.npy", "--data", "images.idx", "--labels",
+                             "labels.idx", "--perplexity", "20", "--json", "score.json"});
+  ASSERT_EQ(score.status, 0) << score.err;
+  const auto figures = json("score.json");
+  // The blobs do not touch.
+  EXPECT_EQ(figures["one_nn_accuracy"], 1.0);
+  EXPECT_EQ(figures["linear_probe_accuracy"], 1.0);
+  EXPECT_GT(figures["silhouette"], 0.5);
+  EXPECT_GT(figures["trustworthiness"], 0.8);
+  EXPECT_NEAR(figures["kl_divergence"], made["kl_divergence"], 1e-3);
+  EXPECT_NE(score.out.find("trustworthiness"), std::string::npos);
+}
+
+TEST_F(CommandTest, ScoreGivesWhatItsInputsAllow) {
+  ASSERT_EQ(
+      run({"score", "--map", "floats.npy", "--labels", "labels.idx", "--json", "l.json"}).status,
+      0);
+  EXPECT_TRUE(json("l.json").contains("silhouette"));
+  EXPECT_FALSE(json("l.json").contains("trustworthiness"));
+  ASSERT_EQ(
+      run({"score", "--map", "floats.npy", "--data", "images.idx", "--json", "d.json"}).status, 0);
+  EXPECT_FALSE(json("d.json").contains("silhouette"));
+  EXPECT_GT(json("d.json")["trustworthiness"], 0.999);     // the map is the data
+  EXPECT_FALSE(json("d.json").contains("kl_divergence"));  // 36 dimensions
+}
+
+TEST_F(CommandTest, InterruptedTrainingIsSavedAnd130) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const pid_t child =
+        work_.start({"train", "--data", "images.idx", "--out", "m.safetensors", "--epochs",
+                     "1000000", "--device", "cpu", "--threads", "1", "--json", "m.json"});
+    // Until the first epoch has been printed.
+    for (int i = 0; i < 1000 && read_file(work_.at("stdout")).find("epoch ") == std::string::npos;
+         ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    kill(child, signal);
+    const Outcome outcome = work_.finish(child);
+    EXPECT_EQ(outcome.status, 130) << outcome.err;
+    EXPECT_NE(outcome.err.find("m.safetensors"), std::string::npos) << outcome.err;
+    EXPECT_EQ(Autoencoder::load(path("m.safetensors")).spec.inputs, columns);
+    EXPECT_EQ(json("m.json")["interrupted"], true);
+    EXPECT_GE(json("m.json")["history"]["loss"].size(), 1u);
+    std::filesystem::remove(work_.at("m.safetensors"));
+  }
+}
+
+TEST_F(CommandTest, InterruptedTsneIs130AndLeavesNothing) {
+  const pid_t child = work_.start({"tsne", "--data", "images.idx", "--out", "map.npy",
+                                   "--iterations", "100000000", "--device", "cpu"});
+  for (int i = 0; i < 1000 && read_file(work_.at("stderr")).find("iteration ") == std::string::npos;
+       ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  kill(child, SIGINT);
+  const Outcome outcome = work_.finish(child);
+  EXPECT_EQ(outcome.status, 130) << outcome.err;
+  EXPECT_EQ(work_.files().size(), 3u);
+}
+
+}  // namespace
+}  // namespace hourglass
