@@ -144,7 +144,8 @@ class Article {
     findings_.scalings[std::string(name_of(scaling))] = {data.train_range, data.test_range};
     findings_.seconds["data"] += seconds_since(start);
     for (const Experiment& experiment : findings_.experiments) {
-      for (int i = 0; i < options_.seeds; ++i)
+      const int seeds = experiment.depends_on_seed() ? options_.seeds : 1;
+      for (int i = 0; i < seeds; ++i)
         run_one(experiment, data, options_.seed + static_cast<std::uint64_t>(i));
       draw_losses(experiment, std::string(name_of(scaling)));
     }

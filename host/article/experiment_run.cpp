@@ -12,7 +12,7 @@ namespace {
 
 // Rows whose codes are held against the inputs: ranks among all pairs of inputs cost 784
 // multiplications each.
-constexpr std::int64_t trustworthiness_rows = 5000;
+constexpr std::int64_t trustworthiness_rows = 2500;
 constexpr int trustworthiness_neighbours = 12;
 // scikit-learn 0.20's t-SNE; its learning rate of 200 multiplies a gradient with the factor 4.
 constexpr double tsne_perplexity = 30;

@@ -28,6 +28,8 @@ struct Experiment {
   View view = View::none;
 
   [[nodiscard]] bool is_pca() const { return components > 0; }
+  /// PCA itself draws no numbers; a t-SNE of its codes does.
+  [[nodiscard]] bool depends_on_seed() const { return !is_pca() || view == View::tsne; }
   [[nodiscard]] std::int64_t code_size() const { return is_pca() ? components : hidden.back(); }
   [[nodiscard]] bool sigmoid_codes() const { return code_activation == Activation::sigmoid; }
 };

@@ -13,10 +13,10 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "kernels/checks.hpp"
@@ -66,8 +66,11 @@ struct NeighbourTask {
   std::int64_t keep;  ///< k, or k + refinement_margin
   std::int32_t* index;
   float* squared_distance;
-  const float* mean;             ///< D, subtracted before the products; null for direct distances
-  const float* reference_norms;  ///< of the centred references; null for direct distances
+  // For the products; null where distances are taken by differences from the start.
+  const float* mean;             ///< D
+  const float* centred;          ///< references less the mean
+  const float* reference_norms;  ///< squared, of the centred references, padded
+  float largest_norm;            ///< of them
 };
 
 }  // namespace hourglass::cpu
@@ -157,89 +160,143 @@ void distances_from_products(float* HWY_RESTRICT products, std::int64_t count, f
   }
 }
 
-/// Finds the neighbours of queries [first, first + count), count <= query_block.
-void neighbours_of_block(const NeighbourTask& t, std::int64_t first, std::int64_t count) {
-  const bool direct = t.mean == nullptr;
+/// The workspace of one block of queries.
+struct BlockRoom {
+  std::vector<float> distances;
+  std::vector<std::int32_t> indices;
+  std::vector<Selection> selections;
+  std::vector<Candidate> candidates;
+  hwy::AlignedFreeUniquePtr<float[]> tile;
+  hwy::AlignedFreeUniquePtr<float[]> packed;
+};
+
+/// Offers every reference to `count` queries whose rows lie one after another at `queries` (centred
+/// where products are used) and whose numbers are ids[]. `norms` is null for distances by
+/// differences.
+void scan(const NeighbourTask& t, const float* queries, const std::int64_t* ids, std::int64_t count,
+          const float* norms, std::int64_t keep, BlockRoom& room) {
   const std::int64_t d = t.columns;
   // Twice what is kept and a tile more, so that a selection is cut once in several tiles.
-  const std::int64_t room = 2 * t.keep + 2 * tile_columns + 64;
-  std::vector<float> distance_room(static_cast<std::size_t>(count * room));
-  std::vector<std::int32_t> index_room(static_cast<std::size_t>(count * room));
-  std::vector<Selection> selections(static_cast<std::size_t>(count));
+  const std::int64_t size = 2 * keep + 2 * tile_columns + tile_padding;
+  room.distances.resize(static_cast<std::size_t>(count * size));
+  room.indices.resize(static_cast<std::size_t>(count * size));
+  room.selections.resize(static_cast<std::size_t>(count));
   for (std::int64_t q = 0; q < count; ++q) {
-    selections[static_cast<std::size_t>(q)] = {distance_room.data() + q * room,
-                                               index_room.data() + q * room, 0,
-                                               std::numeric_limits<float>::infinity()};
+    room.selections[static_cast<std::size_t>(q)] = {room.distances.data() + q * size,
+                                                    room.indices.data() + q * size, 0,
+                                                    std::numeric_limits<float>::infinity()};
   }
-  std::vector<Candidate> candidates;
-  const hwy::AlignedFreeUniquePtr<float[]> tile =
-      hwy::AllocateAligned<float>(static_cast<std::size_t>(query_block * tile_columns));
-  const hwy::AlignedFreeUniquePtr<float[]> packed =
-      hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * d));
-  std::vector<float> centred_queries;
-  std::vector<float> query_norms(static_cast<std::size_t>(count));
-  const float* queries = t.queries + first * d;
-  if (!direct) {
-    centred_queries.resize(static_cast<std::size_t>(count * d));
-    for (std::int64_t q = 0; q < count; ++q) {
-      float norm = 0;
-      for (std::int64_t c = 0; c < d; ++c) {
-        const float v = queries[q * d + c] - t.mean[c];
-        centred_queries[static_cast<std::size_t>(q * d + c)] = v;
-        norm += v * v;
-      }
-      query_norms[static_cast<std::size_t>(q)] = norm;
-    }
-  }
-
   for (std::int64_t r0 = 0; r0 < t.reference_rows; r0 += tile_columns) {
     const std::int64_t references = std::min(tile_columns, t.reference_rows - r0);
-    if (direct) {
-      pack_references(t.references, d, r0, references, packed.get());
-      distance_tile(queries, count, d, packed.get(), references, tile.get());
+    if (norms == nullptr) {
+      pack_references(t.references, d, r0, references, room.packed.get());
+      distance_tile(queries, count, d, room.packed.get(), references, room.tile.get());
     } else {
-      // The references are centred copies here.
       cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(count),
-                  static_cast<int>(references), static_cast<int>(d), 1.0f, centred_queries.data(),
-                  static_cast<int>(d), t.references + r0 * d, static_cast<int>(d), 0.0f, tile.get(),
-                  static_cast<int>(tile_columns));
+                  static_cast<int>(references), static_cast<int>(d), 1.0f, queries,
+                  static_cast<int>(d), t.centred + r0 * d, static_cast<int>(d), 0.0f,
+                  room.tile.get(), static_cast<int>(tile_columns));
     }
     for (std::int64_t q = 0; q < count; ++q) {
-      float* row = tile.get() + q * tile_columns;
-      if (!direct) {
-        distances_from_products(row, references, query_norms[static_cast<std::size_t>(q)],
-                                t.reference_norms + r0);
+      float* row = room.tile.get() + q * tile_columns;
+      if (norms != nullptr) {
+        distances_from_products(row, references, norms[q], t.reference_norms + r0);
       }
-      Selection& s = selections[static_cast<std::size_t>(q)];
-      offer(s, row, r0, references, t.same ? first + q : -1);
-      if (s.size > t.keep + tile_columns || (s.size > t.keep && r0 < 4 * tile_columns)) {
-        cut(s, t.keep, candidates);
+      Selection& s = room.selections[static_cast<std::size_t>(q)];
+      offer(s, row, r0, references, t.same ? ids[q] : -1);
+      if (s.size > keep + tile_columns || (s.size > keep && r0 < 4 * tile_columns)) {
+        cut(s, keep, room.candidates);
       }
     }
   }
+  for (Selection& s : room.selections)
+    cut(s, keep, room.candidates);
+}
+
+/// Writes the best k of room.candidates, sorted, as the neighbours of query `id`. There are fewer
+/// only where distances are NaN, which compare with nothing.
+void write_neighbours(const NeighbourTask& t, std::int64_t id, BlockRoom& room) {
+  std::sort(room.candidates.begin(), room.candidates.end());
+  const auto found = static_cast<std::int64_t>(room.candidates.size());
+  for (std::int64_t a = 0; a < t.k; ++a) {
+    const Candidate best = a < found ? room.candidates[static_cast<std::size_t>(a)]
+                                     : Candidate{std::numeric_limits<float>::quiet_NaN(), 0};
+    t.index[id * t.k + a] = best.index;
+    t.squared_distance[id * t.k + a] = best.distance;
+  }
+}
+
+/// Queries ids[0 .. count) by differences.
+void neighbours_by_differences(const NeighbourTask& t, const std::int64_t* ids, std::int64_t count,
+                               BlockRoom& room) {
+  const std::int64_t d = t.columns;
+  std::vector<float> queries(static_cast<std::size_t>(count * d));
   for (std::int64_t q = 0; q < count; ++q) {
-    Selection& s = selections[static_cast<std::size_t>(q)];
-    cut(s, t.keep, candidates);
-    candidates.resize(static_cast<std::size_t>(s.size));
+    std::copy_n(t.queries + ids[q] * d, d, queries.data() + q * d);
+  }
+  if (!room.packed) {
+    room.packed = hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * d));
+  }
+  scan(t, queries.data(), ids, count, nullptr, t.k, room);
+  for (std::int64_t q = 0; q < count; ++q) {
+    const Selection& s = room.selections[static_cast<std::size_t>(q)];
+    room.candidates.clear();
     for (std::int64_t i = 0; i < s.size; ++i) {
-      const std::int32_t index = s.index[i];
-      float distance = s.distance[i];
-      if (!direct) {
-        const float* query = centred_queries.data() + q * d;
-        distance = squared_distance(query, t.references + index * d, d);
-      }
-      candidates[static_cast<std::size_t>(i)] = {distance, index};
+      room.candidates.push_back({s.distance[i], s.index[i]});
     }
-    std::sort(candidates.begin(), candidates.end());
-    for (std::int64_t a = 0; a < t.k; ++a) {
-      // Fewer candidates than k only where distances are NaN, which compare with nothing.
-      const bool found = a < s.size;
-      t.index[(first + q) * t.k + a] =
-          found ? candidates[static_cast<std::size_t>(a)].index : std::int32_t{0};
-      t.squared_distance[(first + q) * t.k + a] =
-          found ? candidates[static_cast<std::size_t>(a)].distance
-                : std::numeric_limits<float>::quiet_NaN();
+    write_neighbours(t, ids[q], room);
+  }
+}
+
+/// Finds the neighbours of queries [first, first + count), count <= query_block.
+void neighbours_of_block(const NeighbourTask& t, std::int64_t first, std::int64_t count) {
+  const std::int64_t d = t.columns;
+  BlockRoom room;
+  room.tile = hwy::AllocateAligned<float>(static_cast<std::size_t>(query_block * tile_columns));
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(count));
+  std::iota(ids.begin(), ids.end(), first);
+  if (t.centred == nullptr) {
+    neighbours_by_differences(t, ids.data(), count, room);
+    return;
+  }
+
+  std::vector<float> centred(static_cast<std::size_t>(count * d));
+  std::vector<float> norms(static_cast<std::size_t>(count));
+  for (std::int64_t q = 0; q < count; ++q) {
+    double norm = 0;
+    for (std::int64_t c = 0; c < d; ++c) {
+      const float v = t.queries[(first + q) * d + c] - t.mean[c];
+      centred[static_cast<std::size_t>(q * d + c)] = v;
+      norm += static_cast<double>(v) * static_cast<double>(v);
     }
+    norms[static_cast<std::size_t>(q)] = static_cast<float>(norm);
+  }
+  scan(t, centred.data(), ids.data(), count, norms.data(), t.keep, room);
+
+  std::vector<std::int64_t> doubtful;
+  for (std::int64_t q = 0; q < count; ++q) {
+    const Selection& s = room.selections[static_cast<std::size_t>(q)];
+    room.candidates.clear();
+    float farthest_kept = 0;
+    for (std::int64_t i = 0; i < s.size; ++i) {
+      farthest_kept = std::max(farthest_kept, s.distance[i]);
+      const float* query = t.queries + (first + q) * d;
+      room.candidates.push_back(
+          {squared_distance(query, t.references + s.index[i] * std::int64_t{d}, d), s.index[i]});
+    }
+    write_neighbours(t, first + q, room);
+    const bool dropped = s.size < t.reference_rows - (t.same ? 1 : 0);
+    if (!dropped || s.size < t.k) continue;
+    // A product of D terms is off by about sqrt(D) roundings of |q| |r|; twice that, on both sides,
+    // and the sums of squares.
+    const float error = std::numeric_limits<float>::epsilon() *
+                        (8.0f + 4.0f * std::sqrt(static_cast<float>(d))) *
+                        (norms[static_cast<std::size_t>(q)] + t.largest_norm);
+    const float kth = t.squared_distance[(first + q) * t.k + t.k - 1];
+    if (!(kth + error < farthest_kept)) doubtful.push_back(first + q);
+  }
+  if (!doubtful.empty()) {
+    neighbours_by_differences(t, doubtful.data(), static_cast<std::int64_t>(doubtful.size()), room);
   }
 }
 
@@ -294,18 +351,19 @@ void CpuBackend::nearest_neighbours(ConstMat queries, ConstMat references, bool 
         static_cast<std::size_t>((n + tile_padding) / tile_padding * tile_padding + tile_padding));
     pool_.for_ranges(n, 64, 1024, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t i = begin; i < end; ++i) {
-        float norm = 0;
+        double norm = 0;
         for (std::int64_t c = 0; c < d; ++c) {
           const float v = references.data[i * d + c] - mean[static_cast<std::size_t>(c)];
           centred[static_cast<std::size_t>(i * d + c)] = v;
-          norm += v * v;
+          norm += static_cast<double>(v) * static_cast<double>(v);
         }
-        norms[static_cast<std::size_t>(i)] = norm;
+        norms[static_cast<std::size_t>(i)] = static_cast<float>(norm);
       }
     });
-    task.references = centred.data();
+    task.centred = centred.data();
     task.mean = mean.data();
     task.reference_norms = norms.data();
+    task.largest_norm = *std::max_element(norms.begin(), norms.begin() + n);
   }
 
   pool_.for_chunks(task.query_rows, query_block, [&](std::int64_t begin, std::int64_t end, int) {

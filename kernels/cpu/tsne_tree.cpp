@@ -151,7 +151,7 @@ namespace {
 HWY_EXPORT(evaluate_list);
 
 /// Nodes nearer than the kernel's width are opened sooner than its poles alone would ask for.
-constexpr float near_opening = 0.5f;
+constexpr float near_opening = 0.25f;
 
 /// Spreads the low 16 bits of v to the even bits of the result.
 std::uint32_t spread(std::uint32_t v) {
