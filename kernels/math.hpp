@@ -37,7 +37,7 @@ HOURGLASS_HD float sigmoid(float z) {
 HOURGLASS_HD float activate(Activation f, float x) {
   switch (f) {
     case Activation::relu:
-      return x > 0.0f ? x : 0.0f * x;  // 0 * x keeps NaN
+      return x <= 0.0f ? 0.0f : x;  // keeps NaN
     case Activation::leaky_relu:
       return x > 0.0f ? x : leaky_slope * x;
     case Activation::elu:

@@ -55,46 +55,91 @@ std::string answer_text(const ClaimAnswer& answer, bool is_question) {
   return fmt::format("{} ({} of {})", answer.answer, answer.agreeing, answer.seeds);
 }
 
-/// "cluster width: sparse-l1 0.310 ± 0.004, simple 0.322 ± 0.003; ..."
-std::string evidence_text(const std::vector<Evidence>& evidence) {
-  std::string text;
-  std::string_view open;
-  for (const Evidence& item : evidence) {
-    const FigureInfo& info = figure_info(item.figure);
-    if (item.figure != open) {
-      if (!text.empty()) text += "; ";
-      text += fmt::format("{}: ", info.label);
-      open = item.figure;
-    } else {
-      text += ", ";
-    }
-    text += fmt::format("{} {}", item.experiment, format_statistic(item.value, info));
-  }
-  return text;
-}
-
 bool is_question(const Claim& claim) {
   return claim.statement.ends_with('?');
 }
 
+/// The subjects of a claim, in their order, each once.
+std::vector<std::string> subjects_of(const Claim& claim) {
+  std::vector<std::string> subjects;
+  for (const ClaimAnswer& answer : claim.answers) {
+    if (std::find(subjects.begin(), subjects.end(), answer.subject) == subjects.end())
+      subjects.push_back(answer.subject);
+  }
+  return subjects;
+}
+
+/// A row a claim and subject, a column of answers a scaling.
 report::Table claims_table(const Findings& findings) {
   report::Table table;
   table.caption = "What the article says, and what was measured";
-  table.columns = {{"claim", "", Align::left},
-                   {"put to", "", Align::left},
-                   {"scaling", "", Align::left},
-                   {"answer", "", Align::left},
-                   {"figures", "", Align::left}};
+  table.columns = {{"claim", "", Align::left}, {"put to", "", Align::left}};
+  const std::vector<std::string> scalings = scalings_of(findings);
+  for (const std::string& scaling : scalings)
+    table.columns.push_back({fmt::format("{} scaling", scaling), "", Align::left});
   for (const Claim& claim : findings.claims) {
     bool first = true;
-    for (const ClaimAnswer& answer : claim.answers) {
-      table.rows.push_back(
-          {{first ? claim.statement : std::string(), Tone::plain},
-           {answer.subject, Tone::plain},
-           {answer.scaling, Tone::plain},
-           {answer_text(answer, is_question(claim)), tone_of(answer, is_question(claim))},
-           {evidence_text(answer.evidence), Tone::dim}});
+    for (const std::string& subject : subjects_of(claim)) {
+      std::vector<Cell> row = {{first ? claim.statement : std::string(), Tone::plain},
+                               {subject, Tone::plain}};
+      for (const std::string& scaling : scalings) {
+        Cell cell{"-", Tone::dim};
+        for (const ClaimAnswer& answer : claim.answers) {
+          if (answer.scaling != scaling || answer.subject != subject) continue;
+          cell = {answer_text(answer, is_question(claim)), tone_of(answer, is_question(claim))};
+        }
+        row.push_back(std::move(cell));
+      }
+      table.rows.push_back(std::move(row));
       first = false;
+    }
+  }
+  return table;
+}
+
+/// The figures that the answers rest on: a row a claim, figure and model.
+report::Table evidence_table(const Findings& findings) {
+  report::Table table;
+  table.caption = "The figures behind the answers";
+  table.columns = {
+      {"claim", "", Align::left}, {"figure", "", Align::left}, {"model", "", Align::left}};
+  const std::vector<std::string> scalings = scalings_of(findings);
+  for (const std::string& scaling : scalings)
+    table.columns.push_back({fmt::format("{} scaling", scaling), "", Align::right});
+  for (const Claim& claim : findings.claims) {
+    using Key = std::pair<std::string, std::string>;  // figure, model
+    std::vector<std::string> figures;
+    std::vector<Key> keys;
+    std::map<Key, std::map<std::string, Statistic>> values;
+    for (const ClaimAnswer& answer : claim.answers) {
+      for (const Evidence& item : answer.evidence) {
+        const Key key(item.figure, item.experiment);
+        if (!values.contains(key)) keys.push_back(key);
+        if (std::find(figures.begin(), figures.end(), item.figure) == figures.end())
+          figures.push_back(item.figure);
+        values[key][answer.scaling] = item.value;
+      }
+    }
+    bool first = true;
+    for (const std::string& figure : figures) {
+      bool first_of_figure = true;
+      const FigureInfo& info = figure_info(figure);
+      for (const Key& key : keys) {
+        if (key.first != figure) continue;
+        std::vector<Cell> row = {{first ? claim.statement : std::string(), Tone::plain},
+                                 {first_of_figure ? std::string(info.label) : "", Tone::plain},
+                                 {key.second, Tone::plain}};
+        for (const std::string& scaling : scalings) {
+          const auto& of_key = values[key];
+          const auto value = of_key.find(scaling);
+          row.push_back(value == of_key.end()
+                            ? Cell{"-", Tone::dim}
+                            : Cell{format_statistic(value->second, info), Tone::plain});
+        }
+        table.rows.push_back(std::move(row));
+        first = false;
+        first_of_figure = false;
+      }
     }
   }
   return table;
@@ -174,17 +219,27 @@ report::Table figures_table(const Findings& findings, const std::string& scaling
   return table;
 }
 
-const std::vector<FigureColumn> code_columns = {
-    {"test_reconstruction", 0}, {"pixel_squared_error", -1}, {"code_one_nn_leave_one_out", 1},
-    {"code_linear_probe", 1},   {"code_trustworthiness", 1}, {"code_silhouette", 1},
-    {"code_separation", 1},     {"code_one_zero", 0}};
-const std::vector<FigureColumn> activation_columns = {
-    {"mean_activation", 0}, {"zero_share", 0},    {"dead_units", 0}, {"negative_share", 0},
-    {"train_loss", 0},      {"train_penalty", 0}, {"test_loss", 0}};
-const std::vector<FigureColumn> map_columns = {
-    {"map_kl", -1},        {"map_one_nn", 1}, {"map_trustworthiness", 1},
-    {"map_silhouette", 1}, {"map_spread", 0}, {"map_gap", 0},
-    {"map_span", 0}};
+// Five columns of "0.951 ± 0.002" fit a page.
+const std::vector<FigureColumn> loss_columns = {{"train_loss", 0},
+                                                {"train_penalty", 0},
+                                                {"test_loss", 0},
+                                                {"test_reconstruction", 0},
+                                                {"pixel_squared_error", -1}};
+const std::vector<FigureColumn> code_columns = {{"code_one_nn_leave_one_out", 1},
+                                                {"code_linear_probe", 1},
+                                                {"code_silhouette", 1},
+                                                {"code_separation", 1},
+                                                {"code_one_zero", 1}};
+const std::vector<FigureColumn> unit_columns = {{"code_trustworthiness", 1},
+                                                {"mean_activation", 0},
+                                                {"zero_share", 0},
+                                                {"dead_units", 0},
+                                                {"negative_share", 0}};
+const std::vector<FigureColumn> map_columns = {{"map_kl", -1},
+                                               {"map_one_nn", 1},
+                                               {"map_trustworthiness", 1},
+                                               {"map_silhouette", 1},
+                                               {"map_spread", 0}};
 
 /// Of the figures that this run has.
 report::Section meanings_section(const Findings& findings) {
@@ -224,11 +279,14 @@ report::Section claims_section(const Findings& findings, const ArticleOptions& o
   }
   section.blocks.emplace_back(report::Prose{verdict_markup(options)});
   section.blocks.emplace_back(claims_table(findings));
-  section.blocks.emplace_back(report::Prose{rules_markup(findings)});
   for (const Picture& picture : findings.pictures) {
     if (picture.experiment.empty() && !picture.scaling.empty())
       section.blocks.emplace_back(figure_block(picture));
   }
+  section.sections.push_back({"evidence",
+                              "The rules and the figures behind the answers",
+                              {report::Prose{rules_markup(findings)}, evidence_table(findings)},
+                              {}});
   return section;
 }
 
@@ -242,12 +300,12 @@ report::Section figures_section(const Findings& findings) {
       table.note = std::move(note);
       if (!table.rows.empty()) section.blocks.emplace_back(std::move(table));
     };
-    add("Codes of the test digits", code_columns,
-        scaling == "standard"
-            ? "Reconstruction losses of this scaling cannot be held against those "
-              "of the other: see below."
-            : "");
-    add("Activations and losses", activation_columns, "");
+    add("Losses and errors", loss_columns,
+        scaling == "standard" ? "Losses of this scaling cannot be held against those of the other: "
+                                "see below."
+                              : "");
+    add("Digits in the codes of the test digits", code_columns, "");
+    add("Neighbours and activations of the codes", unit_columns, "");
     add("t-SNE maps of the test codes", map_columns, "");
   }
   add_pictures(section, findings, [](const Picture& picture) {

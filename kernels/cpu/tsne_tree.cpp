@@ -6,18 +6,20 @@
 // Taylor expansion about c whose first order vanishes:
 //   sum q     = m q + 4 q^3 d.Md - q^2 tr M
 //   sum q^2 d = (m q^2 + 12 q^4 d.Md - 2 q^3 tr M) d - 4 q^3 M d
-// The kernel's poles lie at distance sqrt(1 + d^2) in the complex plane, so a node of radius r may
-// stand for its points where r^2 < opening^2 (1 + d^2): what is small against the kernel's width
-// needs no opening, and a map of span 1e-4 is one node.
+// The kernel's poles lie at distance sqrt(1 + d^2) in the complex plane, so what is small against
+// the kernel's width needs no opening, and a map of span 1e-4 is one node: a node stands for its
+// points where r^2 < opening^2 (1/4 + d^2). Its radius r is that of evenly spread points with the
+// same second moments, r^2 = 3 tr M / m, and d the distance from the group's bounding box. On maps
+// of digits the farthest corner as r, or 1 instead of 1/4, costs a quarter more time at the same
+// error.
 //
 // A step:
-//   gather     points into the tree's order, 16 bytes a point
-//   rebuild    only when a point has moved by `stale_after`: Morton codes, radix sort, tree, and
-//   for each group of neighbouring points the
-//              list of nodes and of single points that it interacts with
-//   moments    of every node from the points as they are now, leaves first
-//   evaluate   each group's list in SIMD lanes: lists are copied to consecutive memory, then run
-//   over for two targets at a time
+// - gather: points into the tree's order, 16 bytes a point;
+// - rebuild, only when a point has moved by `stale_after`: Morton codes, radix sort, tree, and for
+//   each group of neighbouring points the list of nodes and single points that it interacts with;
+// - moments of every node from the points as they are now, leaves first;
+// - evaluate each group's list in SIMD lanes: lists are copied to consecutive memory, then run over
+//   for two targets at a time.
 // Every group is computed by one thread in a fixed order: equal bits with any number of threads.
 #include <algorithm>
 #include <array>
@@ -150,7 +152,7 @@ namespace {
 
 HWY_EXPORT(evaluate_list);
 
-/// Nodes nearer than the kernel's width are opened sooner than its poles alone would ask for.
+/// Less than 1: nodes nearer than the kernel's width are opened sooner than its poles ask for.
 constexpr float near_opening = 0.25f;
 
 /// Spreads the low 16 bits of v to the even bits of the result.

@@ -18,6 +18,7 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int search_threads = 256;
+constexpr int search_resident = 3;
 constexpr int search_warps = search_threads / warp_size;
 constexpr std::int64_t search_blocks = 4096;
 
@@ -53,7 +54,7 @@ __device__ __forceinline__ Moments evaluate(const float* __restrict__ distances,
   return {sum, mean, variance > 0.0 ? variance : 0.0};
 }
 
-__global__ void __launch_bounds__(search_threads)
+__global__ void __launch_bounds__(search_threads, search_resident)
     perplexity_kernel(const float* __restrict__ squared_distance, std::int64_t rows, std::int64_t k,
                       double target, float* __restrict__ conditional,
                       float* __restrict__ precision) {

@@ -13,11 +13,12 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int attraction_threads = 256;
+constexpr int attraction_resident = 4;
 constexpr int attraction_warps = attraction_threads / warp_size;
 constexpr std::int64_t attraction_blocks = 8192;
 
 template <bool pairs>
-__global__ void __launch_bounds__(attraction_threads)
+__global__ void __launch_bounds__(attraction_threads, attraction_resident)
     attraction_kernel(const std::int64_t* __restrict__ offsets,
                       const std::int32_t* __restrict__ columns, const float* __restrict__ values,
                       std::int64_t rows, const float* __restrict__ y, float* __restrict__ force) {

@@ -113,8 +113,8 @@ TEST_F(ArticleTest, WritesEverything) {
     EXPECT_TRUE(fs::exists(out / "runs" / (stem + ".json"))) << stem;
     EXPECT_EQ(fs::exists(out / "maps" / (stem + ".npy")), experiment.view != article::View::none)
         << stem;
-    if (id == "simple") EXPECT_TRUE(run["figures"].contains("shared_between_seeds"));
-    if (id == "sparse-l1") EXPECT_TRUE(run["figures"].contains("shared_with_simple"));
+    EXPECT_EQ(run["figures"].contains("shared_between_seeds"), id == "simple");
+    EXPECT_EQ(run["figures"].contains("shared_with_simple"), experiment.group == "sparse");
   }
 
   EXPECT_GE(report["pictures"].size(), 60u);
