@@ -487,10 +487,18 @@ report::Section timings_section(const Findings& findings) {
 report::KeyFigures key_figures(const Findings& findings, const std::string& scaling) {
   report::KeyFigures key;
   const auto add = [&](const char* experiment, const char* figure) {
-    const std::string text = figure_text(findings, experiment, scaling, figure);
-    if (text == "-") return;
-    key.items.push_back({text, std::string(figure_info(figure).label),
-                         fmt::format("{}, {} scaling", experiment, scaling)});
+    const auto runs = runs_of(findings.runs, experiment, scaling);
+    const Statistic value = statistic(values_of(runs, figure));
+    if (value.count == 0) return;
+    const FigureInfo& info = figure_info(figure);
+    std::string detail = fmt::format("{}, {} scaling", experiment, scaling);
+    if (value.count > 1) {
+      detail += fmt::format("; ± {:.{}f} over {} seeds", (info.percent ? 100 : 1) * value.deviation,
+                            info.decimals, value.count);
+    }
+    const Statistic mean_alone{1, value.mean, value.deviation};
+    key.items.push_back(
+        {format_statistic(mean_alone, info), std::string(info.label), std::move(detail)});
   };
   add("simple", "code_one_nn");
   add("simple", "map_one_nn");
@@ -522,8 +530,8 @@ report::Report make_page(const Findings& findings, const ArticleOptions& options
                              device.threads == 1 ? "" : "s")},
       {"seeds", seeds_text(options)},
       {"scaling", fmt::format("{}", fmt::join(scalings, ", "))},
-      {"training",
-       fmt::format("{} epochs, batches of {}, Adam at 0.001", options.epochs, options.batch)},
+      {"training", fmt::format("{} epoch{}, batches of {}, Adam at 0.001", options.epochs,
+                               options.epochs == 1 ? "" : "s", options.batch)},
       {"t-SNE", fmt::format("random start, perplexity 30, {} iterations, exaggeration 12, learning "
                             "rate 800 without the gradient's factor 4 (scikit-learn's 200)",
                             options.tsne_iterations)},

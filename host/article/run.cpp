@@ -38,9 +38,8 @@ constexpr auto infos = std::to_array<FigureInfo>({
      "second.",
      1, true},
     {"code_trustworthiness", "code trustworthiness", "trust",
-     "Trustworthiness at 12 neighbours of the codes against the scaled inputs, on the first rows "
-     "of "
-     "the test digits.",
+     "Trustworthiness at 12 neighbours of the codes against the scaled inputs, on the first "
+     "2,500 test digits.",
      3},
     {"code_silhouette", "code silhouette", "silhouette",
      "Mean silhouette of the test codes by digit.", 3},

@@ -260,7 +260,11 @@ class Page {
         const Cell cell = c < row.size() ? row[c] : Cell{};
         const std::string classes =
             class_attribute(align_class(block.columns[c].align), tone_class(cell.tone));
-        const std::string text = "<span>" + escape_markup(cell.text) + "</span>";
+        // A name such as sparse-l1 is not to be broken at its hyphen.
+        const bool one_word = cell.text.size() <= 24 && cell.text.find('-') != std::string::npos &&
+                              cell.text.find(' ') == std::string::npos;
+        const std::string text =
+            (one_word ? "<span class=\"one\">" : "<span>") + escape_markup(cell.text) + "</span>";
         html_ += c == 0 ? fmt::format("<th scope=\"row\"{}>{}</th>", classes, text)
                         : fmt::format("<td{}>{}</td>", classes, text);
       }

@@ -76,6 +76,7 @@ thead th{font-weight:600;vertical-align:bottom;border-bottom:2px solid var(--lin
 tbody th{font-weight:500}
 .r{text-align:right;white-space:nowrap}
 .c{text-align:center}
+.one{white-space:nowrap}
 .unit{display:block;font-weight:400;color:var(--soft);font-size:.85em}
 .strong{font-weight:700}
 .dim{color:var(--soft)}
