@@ -70,6 +70,7 @@ std::int64_t affinity_neighbours(std::int64_t points, double perplexity) {
 Affinities compute_affinities(const char* who, Backend& backend, const Matrix& x,
                               double perplexity) {
   check_perplexity(who, x.rows, perplexity);
+  if (x.columns < 1) throw UsageError(fmt::format("{}: the points have no columns", who));
   if (x.rows > std::numeric_limits<std::int32_t>::max()) {
     throw UsageError(fmt::format("{}: {} points; at most 2^31 - 1 can be embedded", who, x.rows));
   }

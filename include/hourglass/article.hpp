@@ -15,7 +15,8 @@ namespace hourglass {
 
 struct ArticleOptions {
   std::string directory = "article";  ///< created; holds report.html, report.json, figures/, runs/
-  /// Experiments by name ("deep-2d") or group ("sparse" is "sparse-l1" and "sparse-kl"); empty: all.
+  /// Experiments by name ("deep-2d") or group ("sparse" is "sparse-l1" and "sparse-kl"); empty:
+  /// all.
   std::vector<std::string> only;
   std::vector<Scaling> scalings = {Scaling::unit, Scaling::standard};
   std::uint64_t seed = 0;  ///< the first; seeds follow one another

@@ -1,5 +1,5 @@
-// The activation as a template parameter: one kernel for each, with no branch an element and only the registers that the
-// function needs.
+// The activation as a template parameter: one kernel for each, with no branch an element and only
+// the registers that the function needs.
 #pragma once
 
 #include <type_traits>

@@ -1,11 +1,12 @@
 // adam: one step of Adam over one flat buffer of parameters (Kingma and Ba 2015, in Keras's form).
 //
-// Formulas: advance() and adam_update() in math.hpp. 16 bytes read and 12 written a parameter, about 12 FLOP with a
-// square root and a division: bound by bandwidth.
-// Launch: one kernel, grid-stride over 128-bit words. The step's number and bias correction advance in device memory,
-// with no second launch: every block reads the old state and advances a copy for itself; a block that has read it takes a
-// ticket, and the block with the last ticket, which knows that all others have read, writes the advanced state back. The
-// fence between the read and the ticket, and the one between the ticket and the write, order them; nobody waits.
+// Formulas: advance() and adam_update() in math.hpp. 16 bytes read and 12 written a parameter,
+// about 12 FLOP with a square root and a division: bound by bandwidth. Launch: one kernel,
+// grid-stride over 128-bit words. The step's number and bias correction advance in device memory,
+// with no second launch: every block reads the old state and advances a copy for itself; a block
+// that has read it takes a ticket, and the block with the last ticket, which knows that all others
+// have read, writes the advanced state back. The fence between the read and the ticket, and the one
+// between the ticket and the write, order them; nobody waits.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/vector.cuh"
@@ -41,6 +42,7 @@ __global__ void __launch_bounds__(adam_threads, adam_resident)
   const std::int64_t first = std::int64_t{blockIdx.x} * adam_threads + threadIdx.x;
   const std::int64_t stride = std::int64_t{gridDim.x} * adam_threads;
   const std::int64_t words = size / V;
+#pragma unroll 1
   for (std::int64_t word = first; word < words; word += stride) {
     Pack<float, V> p = load_pack<V>(parameters + word * V);
     const Pack<float, V> g = load_pack<V>(gradients + word * V);

@@ -20,7 +20,8 @@ void require_device(int device) {
   }
 }
 
-/// `device`, once it is certain that the machine has it and that this library has code for it; it is then current.
+/// `device`, once it is certain that the machine has it and that this library has code for it; it
+/// is then current.
 int checked_device(int device) {
   require_device(device);
   HOURGLASS_CUDA_CHECK(cudaSetDevice(device));
@@ -29,10 +30,8 @@ int checked_device(int device) {
     cudaGetLastError();
     int major = 0;
     int minor = 0;
-    HOURGLASS_CUDA_CHECK(
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-    HOURGLASS_CUDA_CHECK(
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+    HOURGLASS_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    HOURGLASS_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
     throw DeviceError("cuda: GPU " + std::to_string(device) + " has compute capability " +
                       std::to_string(major) + "." + std::to_string(minor) +
                       ", for which this library holds no code; rebuild with "
@@ -91,6 +90,7 @@ CudaBackend::CudaBackend(int device)
 }
 
 CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(stream());  // copies from the ring of uploads may be on their way
   heap_.release(ticket_);
 }
 

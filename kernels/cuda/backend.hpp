@@ -1,10 +1,10 @@
-// The CUDA backend: every operation of the table as hand-written kernels, cuBLAS for the dense products. Each operation
-// is defined in the file that bears its name.
+// The CUDA backend: every operation of the table as hand-written kernels, cuBLAS for the dense
+// products. Each operation is defined in the file that bears its name.
 //
-// All work goes to one stream in the order of the calls. Launchers never synchronise and allocate nothing after their
-// first call with a shape (Scratch), so any sequence of them that has run once can be captured in a graph. A backend is
-// used by one thread at a time, one for which its device is the current one (the thread that opened it, or one that
-// called cudaSetDevice).
+// All work goes to one stream in the order of the calls. Launchers never synchronise and allocate
+// nothing after their first call with a shape (Scratch), so any sequence of them that has run once
+// can be captured in a graph. A backend is used by one thread at a time, one for which its device
+// is the current one (the thread that opened it, or one that called cudaSetDevice).
 #pragma once
 
 #include <cuda_runtime.h>
@@ -30,8 +30,9 @@ struct DeviceCount {
 
 class CudaBackend final : public Backend {
  public:
-  /// Opens GPU number `device` and makes it the calling thread's current one. Throws DeviceError where there is no such
-  /// GPU, the driver is too old, or this library was not built for its architecture.
+  /// Opens GPU number `device` and makes it the calling thread's current one. Throws DeviceError
+  /// where there is no such GPU, the driver is too old, or this library was not built for its
+  /// architecture.
   explicit CudaBackend(int device);
   ~CudaBackend() override;
 
@@ -93,7 +94,8 @@ class CudaBackend final : public Backend {
   Scratch scratch_;
   UploadRing uploads_;
   Blas blas_;
-  /// One counter, 0 between launches, with which the blocks of a launch agree on the last of them to finish (adam.cu).
+  /// One counter, 0 between launches, with which the blocks of a launch agree on the last of them
+  /// to finish (adam.cu).
   unsigned* ticket_ = nullptr;
 };
 

@@ -2,10 +2,11 @@
 // bias_activation_backward: gradient *= f'(pre); bias_gradient[k] = sum over b of gradient[b, k].
 //
 // Shapes: pre, out, gradient B x K; bias, bias_gradient K.
-// Bytes: forward 4 B K read and 4 B K written (8 where out is not pre); backward 8 B K read (12 for gelu) and 4 B K
-// written, the column sums in the same pass. Bound by bandwidth, at training sizes (256 x 32) by the launch.
-// Launch: forward, a thread keeps its columns and strides over the rows, 128 bits at a time where K is a multiple of 4.
-// Backward, strips and chunks of column_sums.cuh, then one small kernel over the chunks.
+// Bytes: forward 4 B K read and 4 B K written (8 where out is not pre); backward 8 B K read (12 for
+// gelu) and 4 B K written, the column sums in the same pass. Bound by bandwidth, at training sizes
+// (256 x 32) by the launch. Launch: forward, a thread keeps its columns and strides over the rows,
+// 128 bits at a time where K is a multiple of 4. Backward, strips and chunks of column_sums.cuh,
+// then one small kernel over the chunks.
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/column_sums.cuh"
@@ -27,6 +28,7 @@ __global__ void __launch_bounds__(forward_threads)
   if (thread >= rows_at_once * words) return;
   const std::int64_t column = std::int64_t{thread % words} * V;
   const Pack<float, V> shift = load_pack<V>(bias + column);
+#pragma unroll 1
   for (std::int64_t b = thread / words; b < rows; b += rows_at_once) {
     const std::int64_t at = b * columns + column;
     Pack<float, V> z = load_pack<V>(pre + at);
@@ -48,7 +50,7 @@ __global__ void __launch_bounds__(strip_threads)
   const StripThread<V> place(strips);
   float sum[V] = {};
   if (place.inside) {
-#pragma unroll 2
+#pragma unroll 1
     for (std::int64_t row = place.row; row < place.row_end; row += place.row_stride) {
       const std::int64_t at = row * strips.columns + place.column;
       const Pack<float, V> y = load_pack<V>(out + at);
@@ -75,9 +77,8 @@ void CudaBackend::bias_activation(Activation activation, std::span<const float> 
   if (pre.size() == 0) return;
   const bool quads = rows_in_quads(pre.columns, bias.data(), pre.data, out.data);
   const std::int64_t words = pre.columns / (quads ? 4 : 1);
-  const unsigned blocks =
-      blocks_for(pre.rows * words, forward_threads,
-                 std::max(forward_blocks, ceil_div(words, forward_threads)));
+  const unsigned blocks = blocks_for(pre.rows * words, forward_threads,
+                                     std::max(forward_blocks, ceil_div(words, forward_threads)));
   with_activation(activation, [&](auto f) {
     launch("bias_activation_kernel",
            quads ? bias_activation_kernel<f(), 4> : bias_activation_kernel<f(), 1>,
@@ -102,10 +103,11 @@ void CudaBackend::bias_activation_backward(Activation activation, ConstMat pre, 
     partials = scratch_.reserve(padded<float>(strips.partials())).take<float>(strips.partials());
   }
   with_activation(activation, [&](auto f) {
-    launch("bias_activation_backward_kernel",
-           quads ? bias_activation_backward_kernel<f(), 4> : bias_activation_backward_kernel<f(), 1>,
-           {.grid = strips.grid(), .block = strip_threads}, stream(), strips, pre.data, out.data,
-           gradient.data, partials);
+    launch(
+        "bias_activation_backward_kernel",
+        quads ? bias_activation_backward_kernel<f(), 4> : bias_activation_backward_kernel<f(), 1>,
+        {.grid = strips.grid(), .block = strip_threads}, stream(), strips, pre.data, out.data,
+        gradient.data, partials);
   });
   if (partials != nullptr) {
     finish_column_sums(stream(), strips, partials, bias_gradient.data(), nullptr, 0, 0.0, nullptr);

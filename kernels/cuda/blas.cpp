@@ -1,5 +1,5 @@
-// Blas over cuBLAS. cuBLAS is column-major: it sees each row-major matrix as its transpose, so C = A B becomes
-// C^T = B^T A^T, the same call with the operands exchanged and no copy.
+// Blas over cuBLAS. cuBLAS is column-major: it sees each row-major matrix as its transpose, so C =
+// A B becomes C^T = B^T A^T, the same call with the operands exchanged and no copy.
 #include "kernels/cuda/blas.hpp"
 
 #include <cublas_v2.h>
@@ -24,9 +24,9 @@ void check_blas(cublasStatus_t status, const char* call, const char* file, int l
   } else if (status == CUBLAS_STATUS_ARCH_MISMATCH) {
     advice = "this cuBLAS does not support the GPU: use another CUDA version, or --device cpu";
   }
-  throw DeviceError(source_location(file, line) + ": " + call + " failed: " +
-                    cublasGetStatusName(status) + " (" + cublasGetStatusString(status) + "); " +
-                    advice);
+  throw DeviceError(source_location(file, line) + ": " + call +
+                    " failed: " + cublasGetStatusName(status) + " (" +
+                    cublasGetStatusString(status) + "); " + advice);
 }
 
 #define HOURGLASS_BLAS_CHECK(call) check_blas((call), #call, __FILE__, __LINE__)

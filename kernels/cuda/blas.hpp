@@ -1,6 +1,7 @@
 // Dense products of the vendor's library, behind the few calls that the operations need.
 //
-// All matrices are row-major here. Products are float32 (or float64) throughout: no TF32, no emulation.
+// All matrices are row-major here. Products are float32 (or float64) throughout: no TF32, no
+// emulation.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -18,14 +19,15 @@ class Heap;
 
 class Blas {
  public:
-  /// A handle on `stream` with a workspace of its own from `heap`: equal calls then give equal bits, and a product in
-  /// a captured graph keeps its workspace.
+  /// A handle on `stream` with a workspace of its own from `heap`: equal calls then give equal
+  /// bits, and a product in a captured graph keeps its workspace.
   Blas(Heap& heap, cudaStream_t stream);
   Blas(const Blas&) = delete;
   Blas& operator=(const Blas&) = delete;
   ~Blas();
 
-  /// c (m x n) = alpha op(a) op(b) + beta c with leading dimensions in elements; op(a) is m x k, op(b) is k x n.
+  /// c (m x n) = alpha op(a) op(b) + beta c with leading dimensions in elements; op(a) is m x k,
+  /// op(b) is k x n.
   void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
             std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
             std::int64_t ldb, float beta, float* c, std::int64_t ldc);

@@ -1,11 +1,12 @@
-// class_distance_sums: sums[i, c] = sum over the rows j with labels[j] = c of |x_i - x_j|, float64. Silhouettes are made
-// of these (Rousseeuw 1987).
+// class_distance_sums: sums[i, c] = sum over the rows j with labels[j] = c of |x_i - x_j|, float64.
+// Silhouettes are made of these (Rousseeuw 1987).
 //
 // Shapes: x N x D, labels N in [0, C) (rows with other labels belong to no class), sums N x C.
-// FLOP: 3 N^2 D and a square root a pair. Bytes: N^2 D / 16 through shared-memory tiles. Bound by the float32 units.
-// Launch: the rows of each class are listed in ascending order (a count, a scan, and a block a class that packs its
-// members); then a block for 64 rows and one class takes the class in tiles of 64. A block sees one class only, so its
-// sums stay in registers, in float64, until the end, and are added in a fixed order: no partial sums, no atomics on them.
+// FLOP: 3 N^2 D and a square root a pair. Bytes: N^2 D / 16 through shared-memory tiles. Bound by
+// the float32 units. Launch: the rows of each class are listed in ascending order (a count, a scan,
+// and a block a class that packs its members); then a block for 64 rows and one class takes the
+// class in tiles of 64. A block sees one class only, so its sums stay in registers, in float64,
+// until the end, and are added in a fixed order: no partial sums, no atomics on them.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/difference_tile.cuh"
 #include "kernels/cuda/launch.cuh"

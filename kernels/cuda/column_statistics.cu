@@ -1,10 +1,11 @@
-// column_statistics: mean[d] and population standard deviation[d] (ddof 0) of the columns of x, float64.
+// column_statistics: mean[d] and population standard deviation[d] (ddof 0) of the columns of x,
+// float64.
 //
-// mean = sum / N, deviation = sqrt(sum (x - mean)^2 / N), in two passes over x: the second one subtracts the mean, so
-// columns far from zero lose nothing (Chan, Golub and LeVeque 1983).
-// Shapes: x N x D (bytes or float32), mean and deviation D.
-// Bytes: 2 N D (1 or 4); 4 FLOP in float64 an element. Bound by bandwidth, on GPUs with few float64 units by those.
-// Launch: strips and chunks (column_sums.cuh), then one thread a column over the chunks, for each pass.
+// mean = sum / N, deviation = sqrt(sum (x - mean)^2 / N), in two passes over x: the second one
+// subtracts the mean, so columns far from zero lose nothing (Chan, Golub and LeVeque 1983). Shapes:
+// x N x D (bytes or float32), mean and deviation D. Bytes: 2 N D (1 or 4); 4 FLOP in float64 an
+// element. Bound by bandwidth, on GPUs with few float64 units by those. Launch: strips and chunks
+// (column_sums.cuh), then one thread a column over the chunks, for each pass.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/statistics.hpp"
@@ -70,10 +71,10 @@ void moment(cudaStream_t stream, FeatureView x, const double* mean, double* part
          in_quads(x) ? column_moment_kernel<4, T> : column_moment_kernel<1, T>,
          {.grid = strips.grid(), .block = strip_threads}, stream, strips,
          static_cast<const T*>(x.data), mean, partials);
-  launch("finish_moment_kernel", finish_moment_kernel,
-         {.grid = blocks_for(x.columns, strip_threads, std::int64_t{1} << 31),
-          .block = strip_threads},
-         stream, strips, partials, mean != nullptr, out);
+  launch(
+      "finish_moment_kernel", finish_moment_kernel,
+      {.grid = blocks_for(x.columns, strip_threads, std::int64_t{1} << 31), .block = strip_threads},
+      stream, strips, partials, mean != nullptr, out);
 }
 
 void moment(cudaStream_t stream, FeatureView x, const double* mean, double* partials, double* out) {

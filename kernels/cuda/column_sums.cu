@@ -1,6 +1,8 @@
-// The second stage of every two-stage sum: chunks of columns in order, and the blocks' totals by one block.
+// The second stage of every two-stage sum: chunks of columns in order, and the blocks' totals by
+// one block.
 //
-// Reads 4 chunks D bytes and 8 bytes a block of the first stage: a few kilobytes, all in L2. Latency is its whole cost.
+// Reads 4 chunks D bytes and 8 bytes a block of the first stage: a few kilobytes, all in L2.
+// Latency is its whole cost.
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/reduce.cuh"
 
@@ -24,6 +26,7 @@ __global__ void __launch_bounds__(finish_threads)
   }
   if (total == nullptr || blockIdx.x != 0) return;
   double sum = 0.0;
+#pragma unroll 1
   for (std::int64_t block = thread; block < block_count; block += finish_threads) {
     sum += block_totals[block];
   }
@@ -37,10 +40,10 @@ void finish_column_sums(cudaStream_t stream, const Strips& strips, const float* 
                         float* sums, const double* block_totals, std::int64_t block_count,
                         double factor, double* total) {
   const std::int64_t columns = sums != nullptr ? strips.columns : 0;
-  launch("finish_kernel", finish_kernel,
-         {.grid = blocks_for(columns, finish_threads, std::int64_t{1} << 31),
-          .block = finish_threads},
-         stream, strips, partials, sums, block_totals, block_count, factor, total);
+  launch(
+      "finish_kernel", finish_kernel,
+      {.grid = blocks_for(columns, finish_threads, std::int64_t{1} << 31), .block = finish_threads},
+      stream, strips, partials, sums, block_totals, block_count, factor, total);
 }
 
 }  // namespace hourglass::cuda

@@ -1,10 +1,12 @@
-// Sums over the rows of a matrix, for tall narrow matrices (256 x 32, 60,000 x 784) and wide ones alike.
+// Sums over the rows of a matrix, for tall narrow matrices (256 x 32, 60,000 x 784) and wide ones
+// alike.
 //
-// A block of 256 threads takes a strip of at most 32 columns (one 128-byte line of a row) and a chunk of rows. Its
-// threads stand as `lanes` x (256 / lanes): a lane owns V neighbouring columns (4, read as one 128-bit word, or 1), and
-// the other direction takes rows. Narrow matrices have fewer lanes and so more rows at once: of two columns, 128. Each
-// block leaves one partial sum a column, and a second, small kernel adds the chunks of a column in order. No atomics; the
-// grid follows from the shape alone, so equal calls give equal bits.
+// A block of 256 threads takes a strip of at most 32 columns (one 128-byte line of a row) and a
+// chunk of rows. Its threads stand as `lanes` x (256 / lanes): a lane owns V neighbouring columns
+// (4, read as one 128-bit word, or 1), and the other direction takes rows. Narrow matrices have
+// fewer lanes and so more rows at once: of two columns, 128. Each block leaves one partial sum a
+// column, and a second, small kernel adds the chunks of a column in order. No atomics; the grid
+// follows from the shape alone, so equal calls give equal bits.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +18,7 @@ namespace hourglass::cuda {
 
 inline constexpr int strip_threads = 256;
 inline constexpr int strip_warps = strip_threads / warp_size;
-inline constexpr int strip_columns = 32;          // most columns of a strip
+inline constexpr int strip_columns = 32;            // most columns of a strip
 inline constexpr std::int64_t strip_blocks = 1024;  // enough to fill a large GPU
 inline constexpr std::int64_t strip_chunks = 128;   // bounds the work of the second kernel
 
@@ -41,13 +43,13 @@ inline Strips make_strips(std::int64_t rows, std::int64_t columns, int columns_p
   Strips s;
   s.rows = rows;
   s.columns = columns;
-  const std::int64_t wanted = ceil_div(std::min<std::int64_t>(columns, strip_columns),
-                                       columns_per_lane);
-  while (s.lanes < wanted) s.lanes *= 2;
+  const std::int64_t wanted =
+      ceil_div(std::min<std::int64_t>(columns, strip_columns), columns_per_lane);
+  while (s.lanes < wanted)
+    s.lanes *= 2;
   s.strips = static_cast<int>(ceil_div(columns, std::int64_t{s.lanes} * columns_per_lane));
   const std::int64_t rows_at_once = strip_threads / s.lanes;
-  const std::int64_t most =
-      std::clamp<std::int64_t>(strip_blocks / s.strips, 1, strip_chunks);
+  const std::int64_t most = std::clamp<std::int64_t>(strip_blocks / s.strips, 1, strip_chunks);
   const std::int64_t chunks = std::clamp<std::int64_t>(ceil_div(rows, rows_at_once), 1, most);
   s.rows_per_chunk = ceil_div(ceil_div(rows, chunks), rows_at_once) * rows_at_once;
   s.chunks = static_cast<int>(std::max<std::int64_t>(ceil_div(rows, s.rows_per_chunk), 1));
@@ -57,10 +59,10 @@ inline Strips make_strips(std::int64_t rows, std::int64_t columns, int columns_p
 /// The calling thread's part of its block's strip and chunk.
 template <int V>
 struct StripThread {
-  std::int64_t column;     ///< the first of its V columns
-  bool inside;             ///< whether they exist
-  std::int64_t row;        ///< its first row
-  std::int64_t row_end;    ///< of the chunk
+  std::int64_t column;   ///< the first of its V columns
+  bool inside;           ///< whether they exist
+  std::int64_t row;      ///< its first row
+  std::int64_t row_end;  ///< of the chunk
   std::int64_t row_stride;
 
   __device__ __forceinline__ explicit StripThread(const Strips& s) {
@@ -74,8 +76,8 @@ struct StripThread {
   }
 };
 
-/// Adds the block's column sums and writes them to partials[chunk, column]. All threads of the block must call it;
-/// threads outside the matrix bring zeros.
+/// Adds the block's column sums and writes them to partials[chunk, column]. All threads of the
+/// block must call it; threads outside the matrix bring zeros.
 template <int V, class T>
 __device__ __forceinline__ void store_column_partials(const Strips& s, T (&sum)[V], T* partials) {
   __shared__ T shared[strip_warps][strip_columns];

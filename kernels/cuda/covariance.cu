@@ -1,9 +1,10 @@
-// covariance: c[i, j] = sum over rows of (x_i - mean_i)(x_j - mean_j) / (N - 1), float64, both triangles.
+// covariance: c[i, j] = sum over rows of (x_i - mean_i)(x_j - mean_j) / (N - 1), float64, both
+// triangles.
 //
-// Shapes: x N x D float32, mean D, c D x D. N D^2 FLOP in float64 (one triangle), 4 N D bytes read, 16 N D through the
-// workspace. Bound by the float64 units: 60,000 x 784 are 37 GFLOP.
-// Launch: chunks of rows are centred into float64 and added by a symmetric product (cuBLAS syrk), chunk after chunk in
-// order; a last kernel divides and mirrors.
+// Shapes: x N x D float32, mean D, c D x D. N D^2 FLOP in float64 (one triangle), 4 N D bytes read,
+// 16 N D through the workspace. Bound by the float64 units: 60,000 x 784 are 37 GFLOP. Launch:
+// chunks of rows are centred into float64 and added by a symmetric product (cuBLAS syrk), chunk
+// after chunk in order; a last kernel divides and mirrors.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
@@ -23,6 +24,7 @@ __global__ void __launch_bounds__(covariance_threads)
   if (thread >= rows_at_once * width) return;
   const unsigned column = thread % width;
   const double centre = mean[column];
+#pragma unroll 1
   for (std::int64_t row = thread / width; row < rows; row += rows_at_once) {
     centred[row * columns + column] = static_cast<double>(x[row * columns + column]) - centre;
   }
@@ -53,8 +55,7 @@ void CudaBackend::covariance(ConstMat x, std::span<const double> mean,
           "covariance", "a mean of D elements and a covariance of D x D");
   if (x.size() == 0) return;
   const std::int64_t chunk = std::clamp<std::int64_t>(chunk_elements / columns, 1, x.rows);
-  double* centred =
-      scratch_.reserve(padded<double>(chunk * columns)).take<double>(chunk * columns);
+  double* centred = scratch_.reserve(padded<double>(chunk * columns)).take<double>(chunk * columns);
   for (std::int64_t first = 0; first < x.rows; first += chunk) {
     const std::int64_t rows = std::min(chunk, x.rows - first);
     launch("centre_kernel", centre_kernel,

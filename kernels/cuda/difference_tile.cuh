@@ -1,10 +1,11 @@
-// A tile of 64 x 64 squared distances by differences, in float32: the inner loop of neighbour_ranks and
-// class_distance_sums.
+// A tile of 64 x 64 squared distances by differences, in float32: the inner loop of neighbour_ranks
+// and class_distance_sums.
 //
-// Differences, not |a|^2 + |b|^2 - 2 a.b: twice the instructions of a product, but all terms are positive, so the result
-// is within (D + 2) 2^-24 of itself however far from the origin the data lie.
-// 256 threads stand as 16 x 16 and own 4 x 4 pairs each. 16 columns at a time are staged in shared memory, transposed, so
-// that a thread reads its rows as two 128-bit words for 32 instructions.
+// Differences, not |a|^2 + |b|^2 - 2 a.b: twice the instructions of a product, but all terms are
+// positive, so the result is within (D + 2) 2^-24 of itself however far from the origin the data
+// lie. 256 threads stand as 16 x 16 and own 4 x 4 pairs each. 16 columns at a time are staged in
+// shared memory, transposed, so that a thread reads its rows as two 128-bit words for 32
+// instructions.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ inline constexpr int tile_threads = 256;
 inline constexpr int pair_rows = 4;  ///< of a thread, in both directions
 
 struct alignas(16) DifferenceTile {
-  static constexpr int stride = tile_rows + 4;  // keeps rows aligned and spreads the transposed stores over the banks
+  static constexpr int stride =
+      tile_rows + 4;  // keeps rows aligned and spreads the transposed stores over the banks
   float a[tile_depth][stride];
   float b[tile_depth][stride];
 };
@@ -33,8 +35,8 @@ struct PairPlace {
         b(static_cast<int>(threadIdx.x) % (tile_rows / pair_rows) * pair_rows) {}
 };
 
-/// The four elements of a row that the calling thread stages; zero where the row or the columns do not exist, so that
-/// they add nothing.
+/// The four elements of a row that the calling thread stages; zero where the row or the columns do
+/// not exist, so that they add nothing.
 __device__ __forceinline__ Pack<float, 4> staged_elements(const float* row, std::int64_t column,
                                                           std::int64_t columns, bool quads) {
   Pack<float, 4> elements = {};
@@ -50,8 +52,9 @@ __device__ __forceinline__ Pack<float, 4> staged_elements(const float* row, std:
   return elements;
 }
 
-/// sum[i][j] = |row_a(place.a + i) - row_b(place.b + j)|^2. row_a and row_b give the address of a row of the tile, or
-/// null. All threads of the block must call it; it begins and ends with the tile free for use.
+/// sum[i][j] = |row_a(place.a + i) - row_b(place.b + j)|^2. row_a and row_b give the address of a
+/// row of the tile, or null. All threads of the block must call it; it begins and ends with the
+/// tile free for use.
 template <class RowA, class RowB>
 __device__ __forceinline__ void squared_differences(DifferenceTile& tile, std::int64_t columns,
                                                     bool quads, const RowA& row_a,

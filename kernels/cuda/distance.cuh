@@ -1,8 +1,9 @@
 // The distance by which neighbours are ordered, and the order itself.
 //
-// Every decision about who is nearer is made by one number: the squared Euclidean distance by differences, summed in
-// float64 in the order of the columns and rounded to float32 once. It is the correctly rounded distance for all that
-// float64 can tell apart, symmetric, and the same in every kernel, so neighbours and ranks agree without exception.
+// Every decision about who is nearer is made by one number: the squared Euclidean distance by
+// differences, summed in float64 in the order of the columns and rounded to float32 once. It is the
+// correctly rounded distance for all that float64 can tell apart, symmetric, and the same in every
+// kernel, so neighbours and ranks agree without exception.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,7 @@ __device__ __forceinline__ float exact_squared_distance(const float* __restrict_
       const Pack<float, 4> q = load_pack<4>(b + d);
 #pragma unroll
       for (int v = 0; v < 4; ++v) {
-        const double difference =
-            static_cast<double>(p.value[v]) - static_cast<double>(q.value[v]);
+        const double difference = static_cast<double>(p.value[v]) - static_cast<double>(q.value[v]);
         sum = fma(difference, difference, sum);
       }
     }
@@ -39,7 +39,8 @@ __device__ __forceinline__ float exact_squared_distance(const float* __restrict_
 /// Greater than the key of any candidate.
 inline constexpr std::uint64_t no_key = ~std::uint64_t{0};
 
-/// A key whose order as an integer is the order by distance, then by index. NaN comes after infinity.
+/// A key whose order as an integer is the order by distance, then by index. NaN comes after
+/// infinity.
 __device__ __forceinline__ std::uint64_t order_key(float distance, std::int32_t index) {
   const auto bits = static_cast<std::uint32_t>(__float_as_int(distance));
   std::uint32_t ordered = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;

@@ -44,9 +44,9 @@ std::string source_location(const char* file, int line) {
 
 void throw_cuda_error(cudaError_t error, const char* call, const char* file, int line) {
   cudaGetLastError();  // an error that is not sticky must not be reported again by the next call
-  throw DeviceError(source_location(file, line) + ": " + call + " failed: " +
-                    cudaGetErrorName(error) + " (" + cudaGetErrorString(error) + "); " +
-                    advice(error));
+  throw DeviceError(source_location(file, line) + ": " + call +
+                    " failed: " + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) +
+                    "); " + advice(error));
 }
 
 }  // namespace hourglass::cuda

@@ -1,5 +1,5 @@
-// Checks of CUDA runtime calls: a failure becomes a DeviceError that names the file, the line, the call and what its
-// user can do about it.
+// Checks of CUDA runtime calls: a failure becomes a DeviceError that names the file, the line, the
+// call and what its user can do about it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -10,7 +10,8 @@
 
 namespace hourglass::cuda {
 
-/// "kernels/cuda/gemm.cpp:12": where a call stands, without the folders of the machine that built it.
+/// "kernels/cuda/gemm.cpp:12": where a call stands, without the folders of the machine that built
+/// it.
 std::string source_location(const char* file, int line);
 
 [[noreturn]] void throw_cuda_error(cudaError_t error, const char* call, const char* file, int line);

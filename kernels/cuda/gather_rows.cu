@@ -1,10 +1,12 @@
-// gather_rows: out[b, d] = (source[row(b), d] - offset[d]) * factor[d], row(b) = index[b] or first_row + b.
+// gather_rows: out[b, d] = (source[row(b), d] - offset[d]) * factor[d], row(b) = index[b] or
+// first_row + b.
 //
-// The rows of a batch, scaled, from a data set of bytes or float32 that lies in device memory as a whole.
-// Shapes: source N x D, index B, offset and factor D, out B x D.
-// Bytes: B D (1 or 4) read, 4 B D written, 8 D read once a block row; 2 FLOP an element. Bound by bandwidth.
-// Launch: a thread keeps its columns (four where D is a multiple of 4: one 32- or 128-bit load, one 128-bit store) and
-// strides over the rows, so that offset and factor stay in registers and no division stands in the loop.
+// The rows of a batch, scaled, from a data set of bytes or float32 that lies in device memory as a
+// whole. Shapes: source N x D, index B, offset and factor D, out B x D. Bytes: B D (1 or 4) read, 4
+// B D written, 8 D read once a block row; 2 FLOP an element. Bound by bandwidth. Launch: a thread
+// keeps its columns (four where D is a multiple of 4: one 32- or 128-bit load, one 128-bit store)
+// and strides over the rows, so that offset and factor stay in registers and no division stands in
+// the loop.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/vector.cuh"
@@ -28,6 +30,7 @@ __global__ void __launch_bounds__(gather_threads)
   const std::int64_t column = std::int64_t{thread % words} * V;
   const Pack<float, V> shift = load_pack<V>(offset + column);
   const Pack<float, V> scale = load_pack<V>(factor + column);
+#pragma unroll 1
   for (std::int64_t b = thread / words; b < rows; b += rows_at_once) {
     const std::int64_t row = index != nullptr ? std::int64_t{index[b]} : first_row + b;
     const Pack<T, V> in = load_pack<V>(source + row * columns + column);
@@ -43,14 +46,13 @@ __global__ void __launch_bounds__(gather_threads)
 template <class T>
 void gather(cudaStream_t stream, const T* source, const std::int32_t* index, std::int64_t first_row,
             const float* offset, const float* factor, Mat out) {
-  const bool quads = rows_in_quads(out.columns, offset, factor, out.data) &&
-                     aligned_to(4 * sizeof(T), source);
+  const bool quads =
+      rows_in_quads(out.columns, offset, factor, out.data) && aligned_to(4 * sizeof(T), source);
   const int per_thread = quads ? 4 : 1;
   // At least one thread a word of a row, so that every column has its thread.
   const std::int64_t words = out.columns / per_thread;
-  const unsigned blocks =
-      blocks_for(out.rows * words, gather_threads,
-                 std::max(gather_blocks, ceil_div(words, gather_threads)));
+  const unsigned blocks = blocks_for(out.rows * words, gather_threads,
+                                     std::max(gather_blocks, ceil_div(words, gather_threads)));
   launch("gather_rows_kernel", quads ? gather_rows_kernel<4, T> : gather_rows_kernel<1, T>,
          {.grid = blocks, .block = gather_threads}, stream, source, index, first_row, offset,
          factor, out.rows, out.columns, out.data);

@@ -1,7 +1,8 @@
 // gemm: c = alpha op(a) op(b) + beta c, float32, row-major.
 //
-// Shapes: op(a) M x K, op(b) K x N, c M x N. 2 M N K FLOP; 4 (M K + K N + M N) bytes. By cuBLAS in float32 throughout
-// (blas.hpp): no TF32, whose ten bits of mantissa would not meet the tolerances of the losses.
+// Shapes: op(a) M x K, op(b) K x N, c M x N. 2 M N K FLOP; 4 (M K + K N + M N) bytes. By cuBLAS in
+// float32 throughout (blas.hpp): no TF32, whose ten bits of mantissa would not meet the tolerances
+// of the losses.
 #include "kernels/cuda/backend.hpp"
 
 namespace hourglass::cuda {

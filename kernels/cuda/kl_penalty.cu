@@ -1,11 +1,12 @@
-// kl_penalty: mean_activation[k] = mean over b of codes[b, k]; *penalty += B beta sum_k KL(rho || mean_activation[k]);
-// gradient[b, k] += beta KL'(mean_activation[k]) / B.
+// kl_penalty: mean_activation[k] = mean over b of codes[b, k]; *penalty += B beta sum_k KL(rho ||
+// mean_activation[k]); gradient[b, k] += beta KL'(mean_activation[k]) / B.
 //
 // Formula: kl_sparsity() in math.hpp (Ng 2011). Shapes: codes, gradient B x K; mean_activation K.
 // Bytes: 4 B K read by the first kernel, 4 B K read and written by the second; 2 FLOP an element.
-// Launch: two kernels over the strips and chunks of column_sums.cuh. The first leaves each chunk's column sums; each
-// block of the second adds the chunks of its own columns again (a few hundred values from L2), which saves a third launch
-// between them. Its first block adds the penalty of all columns in order.
+// Launch: two kernels over the strips and chunks of column_sums.cuh. The first leaves each chunk's
+// column sums; each block of the second adds the chunks of its own columns again (a few hundred
+// values from L2), which saves a third launch between them. Its first block adds the penalty of all
+// columns in order.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -20,6 +21,7 @@ __global__ void __launch_bounds__(strip_threads)
   const StripThread<V> place(strips);
   float sum[V] = {};
   if (place.inside) {
+#pragma unroll 1
     for (std::int64_t row = place.row; row < place.row_end; row += place.row_stride) {
       const Pack<float, V> h = load_pack<V>(codes + row * strips.columns + place.column);
 #pragma unroll
@@ -60,6 +62,7 @@ __global__ void __launch_bounds__(strip_threads)
     const StripThread<V> place(strips);
     if (place.inside) {
       const int first = thread % strips.lanes * V;
+#pragma unroll 1
       for (std::int64_t row = place.row; row < place.row_end; row += place.row_stride) {
         float* at = gradient + row * strips.columns + place.column;
         Pack<float, V> g = load_pack<V>(at);

@@ -1,8 +1,8 @@
 // l1_penalty: *penalty += B weight sum |codes|; gradient += weight sign(codes).
 //
-// Shapes: codes, gradient B x K, seen as one flat array. Bytes: 8 B K read and 4 B K written (4 B K read where only the
-// value is asked for); 3 FLOP an element.
-// Launch: grid-stride over 128-bit words, the rest one by one; float64 sums a block, added by a second kernel.
+// Shapes: codes, gradient B x K, seen as one flat array. Bytes: 8 B K read and 4 B K written (4 B K
+// read where only the value is asked for); 3 FLOP an element. Launch: grid-stride over 128-bit
+// words, the rest one by one; float64 sums a block, added by a second kernel.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -22,6 +22,7 @@ __global__ void __launch_bounds__(l1_threads)
   const std::int64_t stride = std::int64_t{gridDim.x} * l1_threads;
   const std::int64_t words = size / V;
   double sum = 0.0;
+#pragma unroll 1
   for (std::int64_t word = first; word < words; word += stride) {
     const Pack<float, V> h = load_pack<V>(codes + word * V);
 #pragma unroll

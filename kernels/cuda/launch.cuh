@@ -1,7 +1,7 @@
 // The only place that launches a kernel, and the arithmetic of launch shapes.
 //
-// Kernels keep to what a CPU model of CUDA can run as well: no inline PTX, no asynchronous copies to shared memory, no
-// tensor-core instructions; dynamic shared memory is named by the macro below.
+// Kernels keep to what a CPU model of CUDA can run as well: no inline PTX, no asynchronous copies
+// to shared memory, no tensor-core instructions; dynamic shared memory is named by the macro below.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -16,15 +16,19 @@
 
 #if defined(__CUDACC__)
 /// In a kernel: `T* name` points at the launch's dynamic shared memory, aligned to 16 bytes.
-#define HOURGLASS_DYNAMIC_SHARED(T, name)                              \
+#define HOURGLASS_DYNAMIC_SHARED(T, name)                                   \
   extern __shared__ __align__(16) unsigned char hourglass_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(hourglass_dynamic_shared)
 #endif  // the CPU model defines its own
 
 namespace hourglass::cuda {
 
-// Launch bounds with a second argument, `..._resident` blocks a multiprocessor, stand where ptxas, left to itself, allots so
-// few registers for some architecture that it spills.
+// Launch bounds with a second argument, `..._resident` blocks a multiprocessor, stand where ptxas,
+// left to itself, allots so few registers for some architecture that it spills.
+//
+// Loops that stride over a grid say `unroll 1`: they turn a few times, and to unroll them the
+// compiler would divide two 64-bit numbers in every thread, a hundred instructions. Enough loads
+// are in flight without it.
 inline constexpr int warp_size = 32;
 inline constexpr unsigned full_mask = 0xffffffffu;
 
@@ -35,7 +39,8 @@ struct LaunchShape {
   bool cooperative = false;      ///< all blocks resident, for grid-wide barriers
 };
 
-/// Launches `kernel` on `stream`. Returns at once; throws DeviceError that names the kernel where the launch is refused.
+/// Launches `kernel` on `stream`. Returns at once; throws DeviceError that names the kernel where
+/// the launch is refused.
 template <class... Parameters>
 void launch(const char* kernel_name, void (*kernel)(Parameters...), const LaunchShape& shape,
             cudaStream_t stream, std::type_identity_t<Parameters>... arguments) {
@@ -73,8 +78,9 @@ constexpr std::int64_t ceil_div(std::int64_t items, std::int64_t per) {
   return (items + per - 1) / per;
 }
 
-/// Blocks for `items`, `per_block` each, at most `limit`: kernels stride over what is left. The limits are constants, not
-/// properties of a GPU, so that the order of every sum follows from the shapes alone.
+/// Blocks for `items`, `per_block` each, at most `limit`: kernels stride over what is left. The
+/// limits are constants, not properties of a GPU, so that the order of every sum follows from the
+/// shapes alone.
 inline unsigned blocks_for(std::int64_t items, std::int64_t per_block, std::int64_t limit) {
   return static_cast<unsigned>(std::clamp<std::int64_t>(ceil_div(items, per_block), 1, limit));
 }

@@ -1,10 +1,10 @@
-// The pass over the output layer that sigmoid_bce and squared_error share: bias, loss, gradient, and the column sums of
-// the gradient, reading each logit once.
+// The pass over the output layer that sigmoid_bce and squared_error share: bias, loss, gradient,
+// and the column sums of the gradient, reading each logit once.
 //
 // Shapes: pre, targets, gradient B x D; bias, bias_gradient D.
 // Bytes: 8 B D read and 4 B D written (nothing where only the loss is asked for).
-// Launch: strips and chunks of column_sums.cuh; each block leaves the column sums of its chunk and its part of the loss
-// in float64; a second, small kernel adds both in a fixed order.
+// Launch: strips and chunks of column_sums.cuh; each block leaves the column sums of its chunk and
+// its part of the loss in float64; a second, small kernel adds both in a fixed order.
 #pragma once
 
 #include "kernels/cuda/column_sums.cuh"
@@ -26,6 +26,7 @@ __global__ void __launch_bounds__(strip_threads)
   double loss = 0.0;
   if (place.inside) {
     const Pack<float, V> shift = load_pack<V>(bias + place.column);
+#pragma unroll 1
     for (std::int64_t row = place.row; row < place.row_end; row += place.row_stride) {
       const std::int64_t at = row * strips.columns + place.column;
       const Pack<float, V> logits = load_pack<V>(pre + at);
@@ -62,8 +63,7 @@ void loss_pass(const char* operation, cudaStream_t stream, Scratch& scratch, con
   require(bias_gradient.empty() || (!gradient.empty() && bias_gradient.size() == columns),
           operation, "a bias_gradient that is empty, or of D elements beside a gradient");
   if (pre.size() == 0) return;
-  const bool quads =
-      rows_in_quads(pre.columns, pre.data, bias.data(), targets.data, gradient.data);
+  const bool quads = rows_in_quads(pre.columns, pre.data, bias.data(), targets.data, gradient.data);
   const Strips strips = make_strips(pre.rows, pre.columns, quads ? 4 : 1);
   Scratch::Region region =
       scratch.reserve(padded<double>(strips.blocks()) + padded<float>(strips.partials()));
@@ -71,17 +71,16 @@ void loss_pass(const char* operation, cudaStream_t stream, Scratch& scratch, con
   float* partials = bias_gradient.empty() ? nullptr : region.take<float>(strips.partials());
 
   const auto divisor = static_cast<double>(pre.columns);
-  const auto gradient_factor =
-      static_cast<float>(1.0 / (divisor * static_cast<double>(pre.rows)));
-  auto kernel = gradient.empty() ? (quads ? loss_kernel<Formula, 4, false>
-                                          : loss_kernel<Formula, 1, false>)
-                                 : (quads ? loss_kernel<Formula, 4, true>
-                                          : loss_kernel<Formula, 1, true>);
+  const auto gradient_factor = static_cast<float>(1.0 / (divisor * static_cast<double>(pre.rows)));
+  auto kernel = gradient.empty()
+                    ? (quads ? loss_kernel<Formula, 4, false> : loss_kernel<Formula, 1, false>)
+                    : (quads ? loss_kernel<Formula, 4, true> : loss_kernel<Formula, 1, true>);
   launch("loss_kernel", kernel, {.grid = strips.grid(), .block = strip_threads}, stream, strips,
          formula, pre.data, bias.data(), targets.data, gradient_factor, gradient.data, partials,
          block_losses);
-  finish_column_sums(stream, strips, partials, bias_gradient.empty() ? nullptr : bias_gradient.data(),
-                     block_losses, strips.blocks(), 1.0 / divisor, loss);
+  finish_column_sums(stream, strips, partials,
+                     bias_gradient.empty() ? nullptr : bias_gradient.data(), block_losses,
+                     strips.blocks(), 1.0 / divisor, loss);
 }
 
 }  // namespace hourglass::cuda

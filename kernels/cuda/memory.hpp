@@ -1,4 +1,5 @@
-// Owners of streams, events and memory. Destructors ignore errors: the call that failed first has reported them.
+// Owners of streams, events and memory. Destructors ignore errors: the call that failed first has
+// reported them.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -44,8 +45,8 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// Device memory in the order of one stream, from the device's memory pool where it has one: then neither taking nor
-/// giving back waits for the GPU.
+/// Device memory in the order of one stream, from the device's memory pool where it has one: then
+/// neither taking nor giving back waits for the GPU.
 class Heap {
  public:
   Heap(int device, cudaStream_t stream);
@@ -64,16 +65,18 @@ constexpr std::size_t padded(std::int64_t count) {
   return (static_cast<std::size_t>(count) * sizeof(T) + 255) / 256 * 256;
 }
 
-/// Workspace of the operations of one stream, valid until the next reservation: operations run one after the other, so
-/// all share it. It grows to the largest request and is kept, so that only the first run of a sequence of operations
-/// allocates; blocks that were outgrown live as long as the backend, because a captured graph may still write to them.
+/// Workspace of the operations of one stream, valid until the next reservation: operations run one
+/// after the other, so all share it. It grows to the largest request and is kept, so that only the
+/// first run of a sequence of operations allocates; blocks that were outgrown live as long as the
+/// backend, because a captured graph may still write to them.
 class Scratch {
  public:
   explicit Scratch(Heap& heap, cudaStream_t stream) : heap_(&heap), stream_(stream) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() {
-    for (void* block : blocks_) heap_->release(block);
+    for (void* block : blocks_)
+      heap_->release(block);
   }
 
   /// One reservation, handed out in parts aligned to 256 bytes.
@@ -103,8 +106,8 @@ class Scratch {
   std::size_t bytes_ = 0;      ///< of the last one
 };
 
-/// A ring of pinned host memory through which uploads go, so that the caller's memory is free on return although the
-/// copy to the device has only been queued.
+/// A ring of pinned host memory through which uploads go, so that the caller's memory is free on
+/// return although the copy to the device has only been queued.
 class UploadRing {
  public:
   UploadRing();
@@ -114,7 +117,8 @@ class UploadRing {
   void upload(void* device, const void* host, std::size_t bytes, cudaStream_t stream);
 
  private:
-  static constexpr std::size_t slot_bytes = 256 * 1024;  // long enough to hide the cost of a copy's start
+  static constexpr std::size_t slot_bytes =
+      256 * 1024;  // long enough to hide the cost of a copy's start
   static constexpr std::size_t slots = 32;
   char* memory_ = nullptr;
   std::array<Event, slots> used_;

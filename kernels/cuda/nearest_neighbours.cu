@@ -1,23 +1,27 @@
-// nearest_neighbours: the exact k nearest references of every query, ascending by (distance, index).
+// nearest_neighbours: the exact k nearest references of every query, ascending by (distance,
+// index).
 //
 // Shapes: queries Q x D, references R x D, index and squared_distance Q x k.
-// FLOP: 2 Q R D (cuBLAS), 3 Q R for the selection, 3 Q (k + margin) D in float64. Bytes: 8 Q R through the tile of
-// products, which is sized to stay in the second-level cache. 70,000 x 50: 490 GFLOP.
+// FLOP: 2 Q R D (cuBLAS), 3 Q R for the selection, 3 Q (k + margin) D in float64. Bytes: 8 Q R
+// through the tile of products, which is sized to stay in the second-level cache. 70,000 x 50: 490
+// GFLOP.
 //
-// Exact, although the products are rounded. |q - r|^2 = |q|^2 + |r|^2 - 2 q.r loses the digits that its terms have in
-// common; centring by the mean of the references makes the terms small, and the rest is bounded instead of hoped for:
-// with float32 products summed in any order the error is at most g (|q|^2 + |r|^2), g = (D + 16) 2^-24 (Higham 2002,
-// section 3.1: D for the sum, the rest for centring, the squares and the last additions). Scaling both squares by 1 - g
-// therefore turns the value into a lower bound of the true distance, at no cost. The k + margin smallest lower bounds are
-// selected, their distances computed anew by differences (distance.cuh) and sorted. Whoever was not selected is at least
-// as far as the largest lower bound in the list: where the k-th distance is less, the row is proven. Rows that are not
-// (many equal distances, data far from the mean) are listed and scanned again, by differences against every reference;
-// so are all rows where k is too large for a list in shared memory.
+// Exact, although the products are rounded. |q - r|^2 = |q|^2 + |r|^2 - 2 q.r loses the digits that
+// its terms have in common; centring by the mean of the references makes the terms small, and the
+// rest is bounded instead of hoped for: with float32 products summed in any order the error is at
+// most g (|q|^2 + |r|^2), g = (D + 16) 2^-24 (Higham 2002, section 3.1: D for the sum, the rest for
+// centring, the squares and the last additions). Scaling both squares by 1 - g therefore turns the
+// value into a lower bound of the true distance, at no cost. The k + margin smallest lower bounds
+// are selected, their distances computed anew by differences (distance.cuh) and sorted. Whoever was
+// not selected is at least as far as the largest lower bound in the list: where the k-th distance
+// is less, the row is proven. Rows that are not (many equal distances, data far from the mean) are
+// listed and scanned again, by differences against every reference; so are all rows where k is too
+// large for a list in shared memory.
 //
-// Launch, for each tile of queries x references: centre and square, product, select (one block a query: values under the
-// running threshold are appended to a list in shared memory, which is sorted and cut when it is full); for each tile of
-// queries: rerank; at the end one scan over the listed rows. The lists' order of arrival varies, what is kept of them
-// does not: keys are unique.
+// Launch, for each tile of queries x references: centre and square, product, select (one block a
+// query: values under the running threshold are appended to a list in shared memory, which is
+// sorted and cut when it is full); for each tile of queries: rerank; at the end one scan over the
+// listed rows. The lists' order of arrival varies, what is kept of them does not: keys are unique.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/distance.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -29,10 +33,10 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr std::int64_t query_tile = 2048;
-constexpr std::int64_t reference_tile = 4096;  // 2048 x 4096 products are 32 MiB
+constexpr std::int64_t reference_tile = 4096;                  // 2048 x 4096 products are 32 MiB
 constexpr std::int64_t tile_elements = std::int64_t{1} << 24;  // of centred rows: 64 MiB
 
-constexpr int margin = 8;             // candidates beyond k
+constexpr int margin = 8;                 // candidates beyond k
 constexpr std::int64_t largest_k = 1024;  // for a list in shared memory
 
 constexpr int centre_threads = 256;
@@ -65,7 +69,8 @@ __global__ void __launch_bounds__(centre_threads)
   if (lane == 0) norms[row] = static_cast<float>(sum * scale);
 }
 
-/// Merges one tile of references into the lists. lists[query, 0 .. kept) ascend and begin as no_key.
+/// Merges one tile of references into the lists. lists[query, 0 .. kept) ascend and begin as
+/// no_key.
 __global__ void __launch_bounds__(select_threads)
     select_kernel(const float* __restrict__ products, const float* __restrict__ query_norms,
                   const float* __restrict__ reference_norms, std::int64_t first_query,
@@ -92,7 +97,8 @@ __global__ void __launch_bounds__(select_threads)
     std::uint64_t key[select_width];
     unsigned near = 0;
     if (first < references) {
-      // Beyond the last reference the tile holds values of no meaning; its width keeps the load inside.
+      // Beyond the last reference the tile holds values of no meaning; its width keeps the load
+      // inside.
       const Pack<float, select_width> product = load_pack<select_width>(row + first);
       const Pack<float, select_width> norm = load_pack<select_width>(reference_norms + first);
 #pragma unroll
@@ -138,9 +144,9 @@ __global__ void __launch_bounds__(select_threads, rerank_resident)
   const std::uint64_t* list = lists + std::int64_t{blockIdx.x} * kept;
   for (int i = thread; i < kept; i += select_threads) {
     const std::int32_t j = index_of(list[i]);
-    keys[i] = order_key(exact_squared_distance(queries + query * columns, references + j * columns,
-                                               columns, quads),
-                        j);
+    keys[i] = order_key(
+        exact_squared_distance(queries + query * columns, references + j * columns, columns, quads),
+        j);
   }
   block_sort<select_threads>(keys, kept);
   for (int i = thread; i < k; i += select_threads) {
@@ -153,8 +159,8 @@ __global__ void __launch_bounds__(select_threads, rerank_resident)
   }
 }
 
-/// The rows listed in `rows` (all where it is null), by differences against every reference; scan_group neighbours a
-/// pass, each pass beginning after the last key of the one before.
+/// The rows listed in `rows` (all where it is null), by differences against every reference;
+/// scan_group neighbours a pass, each pass beginning after the last key of the one before.
 __global__ void __launch_bounds__(scan_threads, scan_resident)
     scan_rows_kernel(const float* __restrict__ queries, const float* __restrict__ references,
                      std::int64_t reference_rows, std::int64_t columns, bool quads, bool same,

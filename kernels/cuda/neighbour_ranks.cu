@@ -1,17 +1,20 @@
-// neighbour_ranks: rank[i, a] = the place (1 = nearest) that row neighbours[i, a] takes among all other rows by distance
-// from row i; ties by the lower index (Venna and Kaski 2001).
+// neighbour_ranks: rank[i, a] = the place (1 = nearest) that row neighbours[i, a] takes among all
+// other rows by distance from row i; ties by the lower index (Venna and Kaski 2001).
 //
-// Shapes: x N x D, neighbours and rank N x k. FLOP: 3 N^2 D for every 32 neighbours. Bytes: N^2 D / 16 through shared
-// memory tiles of 64 x 64. Bound by the float32 units: 10,000 x 784 are 240 GFLOP.
+// Shapes: x N x D, neighbours and rank N x k. FLOP: 3 N^2 D for every 32 neighbours. Bytes: N^2 D /
+// 16 through shared memory tiles of 64 x 64. Bound by the float32 units: 10,000 x 784 are 240
+// GFLOP.
 //
-// The order is that of distance.cuh, so rank[i, a] is a + 1 for the a-th of nearest_neighbours. All pairs in float64
-// would be slow on most GPUs and are not needed: the tile's float32 distance is within e = (D + 4) 2^-24 of itself, so a
-// pair is compared by it unless a threshold lies within that band; only those few are computed again in float64.
+// The order is that of distance.cuh, so rank[i, a] is a + 1 for the a-th of nearest_neighbours. All
+// pairs in float64 would be slow on most GPUs and are not needed: the tile's float32 distance is
+// within e = (D + 4) 2^-24 of itself, so a pair is compared by it unless a threshold lies within
+// that band; only those few are computed again in float64.
 //
-// Launch: thresholds (a warp for 32 neighbours of a row) computes the neighbours' own distances and sorts them. Count
-// (a block for 64 rows and a slice of all rows) finds for each pair how many thresholds it exceeds, by a binary search of
-// six steps, and counts in a histogram; pairs farther than all thresholds, which are most, count nothing. Integer
-// atomics: the sums do not depend on their order. Finish adds the histogram up.
+// Launch: thresholds (a warp for 32 neighbours of a row) computes the neighbours' own distances and
+// sorts them. Count (a block for 64 rows and a slice of all rows) finds for each pair how many
+// thresholds it exceeds, by a binary search of six steps, and counts in a histogram; pairs farther
+// than all thresholds, which are most, count nothing. Integer atomics: the sums do not depend on
+// their order. Finish adds the histogram up.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/difference_tile.cuh"
 #include "kernels/cuda/distance.cuh"
@@ -26,23 +29,22 @@ constexpr int threshold_threads = 256;
 constexpr int threshold_warps = threshold_threads / warp_size;
 constexpr std::int64_t count_blocks = 1056;
 
-/// For group g of row i: keys[(i G + g) 32 + p] = the p-th smallest key, places[...] = which neighbour it is.
+/// For group g of row i: keys[(i G + g) 32 + p] = the p-th smallest key, places[...] = which
+/// neighbour it is.
 __global__ void __launch_bounds__(threshold_threads)
     threshold_kernel(const float* __restrict__ x, std::int64_t columns, bool quads,
                      const std::int32_t* __restrict__ neighbours, std::int64_t rows, std::int64_t k,
                      std::int64_t groups, std::uint64_t* __restrict__ keys,
                      std::int32_t* __restrict__ places) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
-  const std::int64_t item =
-      std::int64_t{blockIdx.x} * threshold_warps + threadIdx.x / warp_size;
+  const std::int64_t item = std::int64_t{blockIdx.x} * threshold_warps + threadIdx.x / warp_size;
   if (item >= rows * groups) return;  // the whole warp
   const std::int64_t row = item / groups;
   const std::int64_t a = item % groups * group + lane;
   std::uint64_t key = no_key;
   if (a < k) {
     const std::int32_t j = neighbours[row * k + a];
-    key = order_key(
-        exact_squared_distance(x + row * columns, x + j * columns, columns, quads), j);
+    key = order_key(exact_squared_distance(x + row * columns, x + j * columns, columns, quads), j);
   }
   int place = 0;
   for (int other = 0; other < warp_size; ++other) {
@@ -59,7 +61,8 @@ __global__ void __launch_bounds__(tile_threads)
                  std::int64_t row_tiles, std::int64_t groups, std::int64_t tiles_per_slice,
                  float band, const std::uint64_t* __restrict__ keys, int* __restrict__ counts) {
   __shared__ DifferenceTile tile;
-  __shared__ float thresholds[tile_rows][bins];  // an odd stride spreads the searches over the banks
+  __shared__ float thresholds[tile_rows]
+                             [bins];  // an odd stride spreads the searches over the banks
   __shared__ int histogram[tile_rows][bins];
   const int thread = static_cast<int>(threadIdx.x);
   const std::int64_t row_tile = std::int64_t{blockIdx.x} % row_tiles;
@@ -84,9 +87,7 @@ __global__ void __launch_bounds__(tile_threads)
   const PairPlace place;
   for (std::int64_t other_tile = tile_begin; other_tile < tile_end; ++other_tile) {
     const std::int64_t first_other = other_tile * tile_rows;
-    const auto row_at = [&](std::int64_t row) {
-      return row < rows ? x + row * columns : nullptr;
-    };
+    const auto row_at = [&](std::int64_t row) { return row < rows ? x + row * columns : nullptr; };
     float sum[pair_rows][pair_rows];
     squared_differences(
         tile, columns, quads, [&](int i) { return row_at(first_row + i); },
@@ -110,14 +111,12 @@ __global__ void __launch_bounds__(tile_threads)
           }
         }
         // Also where the sum overflowed or is NaN: both comparisons are written to fail then.
-        const bool certain =
-            high < __int_as_float(0x7f800000) &&
-            (exceeded == group || thresholds[i][exceeded] > high);
+        const bool certain = high < __int_as_float(0x7f800000) &&
+                             (exceeded == group || thresholds[i][exceeded] > high);
         if (!certain) {
-          const std::uint64_t key =
-              order_key(exact_squared_distance(x + row * columns, x + other * columns, columns,
-                                               quads),
-                        static_cast<std::int32_t>(other));
+          const std::uint64_t key = order_key(
+              exact_squared_distance(x + row * columns, x + other * columns, columns, quads),
+              static_cast<std::int32_t>(other));
           const std::uint64_t* all = keys_of(i);
           exceeded = 0;
           for (int p = 0; p < group; ++p) {

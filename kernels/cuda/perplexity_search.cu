@@ -1,15 +1,17 @@
-// perplexity_search: for each row the precision beta at which p_j ~ exp(-beta d_j) has the entropy log(perplexity), and
-// that distribution (van der Maaten and Hinton 2008, section 2).
+// perplexity_search: for each row the precision beta at which p_j ~ exp(-beta d_j) has the entropy
+// log(perplexity), and that distribution (van der Maaten and Hinton 2008, section 2).
 //
-// With e_j = d_j - min d (which changes no p and keeps the largest weight at 1), S = sum exp(-beta e_j):
+// With e_j = d_j - min d (which changes no p and keeps the largest weight at 1), S = sum exp(-beta
+// e_j):
 //   H(beta) = log S + beta E[e],  dH / d(log beta) = -beta^2 Var[e].
-// Newton on log beta inside a bracket that every evaluation narrows; where Newton leaves the bracket, bisection, or steps
-// of growing length where a side is still open (Vladymyrov and Carreira-Perpinan 2013 bound the root the same way).
-// Equal distances, and a perplexity of k or more, give the uniform distribution at beta = 0. Where more neighbours than
-// the perplexity share the least distance, H never falls that low: the limit is uniform over them.
-// Shapes: squared_distance and conditional N x k, precision N. Bytes: 4 N k read, 4 N k written; about 6 evaluations of k
-// exponentials in float64 a row, since float32 sums would not reach the tolerance for large k. Launch: a warp a row; the
-// row stays in the first-level cache.
+// Newton on log beta inside a bracket that every evaluation narrows; where Newton leaves the
+// bracket, bisection, or steps of growing length where a side is still open (Vladymyrov and
+// Carreira-Perpinan 2013 bound the root the same way). Equal distances, and a perplexity of k or
+// more, give the uniform distribution at beta = 0. Where more neighbours than the perplexity share
+// the least distance, H never falls that low: the limit is uniform over them. Shapes:
+// squared_distance and conditional N x k, precision N. Bytes: 4 N k read, 4 N k written; about 6
+// evaluations of k exponentials in float64 a row, since float32 sums would not reach the tolerance
+// for large k. Launch: a warp a row; the row stays in the first-level cache.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -18,13 +20,15 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int search_threads = 256;
-constexpr int search_resident = 3;
+constexpr int search_resident = 2;
 constexpr int search_warps = search_threads / warp_size;
 constexpr std::int64_t search_blocks = 4096;
 
-constexpr double tolerance = 1e-6;  // of the entropy; the table asks for 1e-5, and float32 results lose some
+constexpr double tolerance =
+    1e-6;  // of the entropy; the table asks for 1e-5, and float32 results lose some
 constexpr int most_evaluations = 200;
-constexpr double largest_log = 600.0;  // of the precision in units of 1 / mean distance: beyond lies the limit
+constexpr double largest_log =
+    600.0;  // of the precision in units of 1 / mean distance: beyond lies the limit
 constexpr float largest_precision = 3.402823466e38f;
 
 struct Moments {
@@ -120,9 +124,8 @@ __global__ void __launch_bounds__(search_threads, search_resident)
       conditional[row * k + j] = static_cast<float>((beta > 0.0 ? exp(-beta * e) : 1.0) / sum);
     }
     if (lane == 0) {
-      precision[row] =
-          beta < static_cast<double>(largest_precision) ? static_cast<float>(beta)
-                                                        : largest_precision;
+      precision[row] = beta < static_cast<double>(largest_precision) ? static_cast<float>(beta)
+                                                                     : largest_precision;
     }
   }
 }

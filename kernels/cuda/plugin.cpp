@@ -1,5 +1,7 @@
-// What the shared library exports: the three symbols at the end of kernels/backend.hpp. Everything else is hidden.
+// What the shared library exports: the three symbols at the end of kernels/backend.hpp. Everything
+// else is hidden.
 #include <string>
+#include <type_traits>
 
 #include "kernels/cuda/backend.hpp"
 
@@ -14,8 +16,7 @@ namespace {
 
 std::string version_mismatch(int version) {
   return "the CUDA library has version " + std::to_string(hourglass::backend_version) +
-         " and the program asks for " + std::to_string(version) +
-         ": install both from one build";
+         " and the program asks for " + std::to_string(version) + ": install both from one build";
 }
 
 }  // namespace

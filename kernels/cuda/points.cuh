@@ -1,4 +1,5 @@
-// Points of a map: rows of two coordinates, read as one 64-bit word where the map is aligned to that.
+// Points of a map: rows of two coordinates, read as one 64-bit word where the map is aligned to
+// that.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Sums within a warp and a block. The order is fixed by the block's size, so equal inputs give equal bits.
+// Sums within a warp and a block. The order is fixed by the block's size, so equal inputs give
+// equal bits.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,8 @@
 
 namespace hourglass::cuda {
 
-/// The sum over the warp's 32 lanes, in every lane: the butterfly adds the same pairs everywhere, so all lanes agree in
-/// every bit.
+/// The sum over the warp's 32 lanes, in every lane: the butterfly adds the same pairs everywhere,
+/// so all lanes agree in every bit.
 template <class T>
 __device__ __forceinline__ T warp_sum(T value) {
 #pragma unroll
@@ -18,7 +19,8 @@ __device__ __forceinline__ T warp_sum(T value) {
   return value;
 }
 
-/// The sum over a block of `threads` (a multiple of 32) threads, in thread 0. All threads must call it.
+/// The sum over a block of `threads` (a multiple of 32) threads, in thread 0. All threads must call
+/// it.
 template <int threads, class T>
 __device__ __forceinline__ T block_sum(T value) {
   static_assert(threads % warp_size == 0 && threads <= 1024);
@@ -38,8 +40,8 @@ __device__ __forceinline__ T block_sum(T value) {
   return value;
 }
 
-/// The sum of the values of the threads before this one; *total: the sum of all, in every thread. All threads of a block
-/// of `threads` must call it.
+/// The sum of the values of the threads before this one; *total: the sum of all, in every thread.
+/// All threads of a block of `threads` must call it.
 template <int threads, class T>
 __device__ __forceinline__ T block_exclusive_sum(T value, T* total) {
   static_assert(threads % warp_size == 0 && threads <= 1024);

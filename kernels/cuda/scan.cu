@@ -1,7 +1,7 @@
 // exclusive_scan: offsets[i] = sum of the counts before i, 64-bit, and the total at the end.
 //
-// Bytes: 8 N read, 8 N written. Launch: three kernels: the sum of each block of 2,048 counts; one block scans those sums;
-// each block scans its counts from there.
+// Bytes: 8 N read, 8 N written. Launch: three kernels: the sum of each block of 2,048 counts; one
+// block scans those sums; each block scans its counts from there.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/scan.hpp"
@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(base_threads)
   for (std::int64_t first = 0; first < blocks; first += base_threads) {
     const std::int64_t at = first + threadIdx.x;
     std::int64_t round_total = 0;
-    const std::int64_t before = block_exclusive_sum<base_threads>(
-        at < blocks ? totals[at] : std::int64_t{0}, &round_total);
+    const std::int64_t before =
+        block_exclusive_sum<base_threads>(at < blocks ? totals[at] : std::int64_t{0}, &round_total);
     if (at < blocks) totals[at] = base + before;
     base += round_total;
   }

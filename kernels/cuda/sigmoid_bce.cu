@@ -1,7 +1,8 @@
-// sigmoid_bce: binary cross-entropy of sigmoid(pre + bias) against targets, from the logits, with its gradient.
+// sigmoid_bce: binary cross-entropy of sigmoid(pre + bias) against targets, from the logits, with
+// its gradient.
 //
-// Formula: bce() in math.hpp (Keras's clip included). About 40 FLOP an element, two exponentials or logarithms and a
-// division among them; 12 bytes. The pass: loss.cuh.
+// Formula: bce() in math.hpp (Keras's clip included). About 40 FLOP an element, two exponentials or
+// logarithms and a division among them; 12 bytes. The pass: loss.cuh.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/loss.cuh"
 

@@ -1,6 +1,7 @@
 // squared_error: (f(pre + bias) - targets)^2 with its gradient, f sigmoid or linear.
 //
-// Formula: squared_error() in math.hpp. 5 FLOP an element, 20 more for sigmoid; 12 bytes. The pass: loss.cuh.
+// Formula: squared_error() in math.hpp. 5 FLOP an element, 20 more for sigmoid; 12 bytes. The pass:
+// loss.cuh.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/loss.cuh"
 

@@ -1,13 +1,16 @@
-// symmetrise: P = (P_cond + P_cond^T) / (2 N) as compressed rows over the union of both edge sets, columns ascending.
+// symmetrise: P = (P_cond + P_cond^T) / (2 N) as compressed rows over the union of both edge sets,
+// columns ascending.
 //
-// Shapes: index and conditional N x k; affinities of N rows and at most 2 N k entries, offsets of 64 bits.
-// Bytes: about 80 N k in all, 16 N k of workspace; bound by bandwidth and the scattered writes of the reversed edges.
-// An entry is one 64-bit key, column in the upper half, the bits of p in the lower: sorting the keys of a row puts its
-// columns in order and the two directions of an edge side by side, the smaller p first in both rows. The order in which
-// the scattered edges arrive thus leaves no trace, and p_ij and p_ji are the same sum in every bit.
+// Shapes: index and conditional N x k; affinities of N rows and at most 2 N k entries, offsets of
+// 64 bits. Bytes: about 80 N k in all, 16 N k of workspace; bound by bandwidth and the scattered
+// writes of the reversed edges. An entry is one 64-bit key, column in the upper half, the bits of p
+// in the lower: sorting the keys of a row puts its columns in order and the two directions of an
+// edge side by side, the smaller p first in both rows. The order in which the scattered edges
+// arrive thus leaves no trace, and p_ij and p_ji are the same sum in every bit.
 //
-// Launch: count (integer atomics), scan, fill, then a block a row sorts (in shared memory up to 2,048 edges; the few
-// longer rows of hubs in place in global memory) and merges, scan again, copy to the compressed rows.
+// Launch: count (integer atomics), scan, fill, then a block a row sorts (in shared memory up to
+// 2,048 edges; the few longer rows of hubs in place in global memory) and merges, scan again, copy
+// to the compressed rows.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -47,8 +50,8 @@ __global__ void __launch_bounds__(edge_threads)
   }
 }
 
-/// Row i of the unmerged edges begins at begin[i] + i k: first its own k edges, then those that end in it. `arrived`
-/// begins as the counts of incoming edges and is counted down.
+/// Row i of the unmerged edges begins at begin[i] + i k: first its own k edges, then those that end
+/// in it. `arrived` begins as the counts of incoming edges and is counted down.
 __global__ void __launch_bounds__(edge_threads)
     fill_edges_kernel(const std::int32_t* __restrict__ index, const float* __restrict__ conditional,
                       std::int64_t edges, std::int64_t k, const std::int64_t* __restrict__ begin,
@@ -66,8 +69,8 @@ __global__ void __launch_bounds__(edge_threads)
   }
 }
 
-/// Sorts each row and adds the edges of equal columns, in place: the merged row begins where the unmerged one did and
-/// has lengths[i] entries, whose value is now the affinity.
+/// Sorts each row and adds the edges of equal columns, in place: the merged row begins where the
+/// unmerged one did and has lengths[i] entries, whose value is now the affinity.
 __global__ void __launch_bounds__(merge_threads)
     merge_rows_kernel(std::int64_t rows, std::int64_t k, const std::int64_t* __restrict__ begin,
                       double divisor, std::uint64_t* __restrict__ unmerged,
@@ -85,13 +88,13 @@ __global__ void __launch_bounds__(merge_threads)
       }
     }
     block_sort<merge_threads>(keys, size);
-    // An entry is written at or before the first edge that it was made of, after all threads of the round have read
-    // theirs; the column of the edge before the next round, which that round compares with, it leaves as it is.
+    // An entry is written at or before the first edge that it was made of, after all threads of the
+    // round have read theirs; the column of the edge before the next round, which that round
+    // compares with, it leaves as it is.
     int length = 0;
     for (int first = 0; first < size; first += merge_threads) {
       const int e = first + thread;
-      const bool head =
-          e < size && (e == 0 || column_of(keys[e]) != column_of(keys[e - 1]));
+      const bool head = e < size && (e == 0 || column_of(keys[e]) != column_of(keys[e - 1]));
       std::uint64_t merged = 0;
       if (head) {
         const std::int32_t column = column_of(keys[e]);
@@ -116,8 +119,7 @@ __global__ void __launch_bounds__(copy_threads)
                      const std::uint64_t* __restrict__ merged,
                      const std::int64_t* __restrict__ offsets, std::int32_t* __restrict__ columns,
                      float* __restrict__ values) {
-  const std::int64_t row =
-      std::int64_t{blockIdx.x} * copy_warps + threadIdx.x / warp_size;
+  const std::int64_t row = std::int64_t{blockIdx.x} * copy_warps + threadIdx.x / warp_size;
   if (row >= rows) return;
   const std::uint64_t* from = merged + begin[row] + row * k;
   const std::int64_t to = offsets[row];
@@ -144,9 +146,9 @@ void CudaBackend::symmetrise(MatrixView<const std::int32_t> index, ConstMat cond
     if (affinities.offsets != nullptr) fill(affinities.offsets, 0, sizeof(std::int64_t));
     return;
   }
-  Scratch::Region region = scratch_.reserve(padded<int>(n) + padded<std::int64_t>(n + 1) +
-                                            padded<std::int64_t>(scan_workspace(n)) +
-                                            padded<std::uint64_t>(2 * edges));
+  Scratch::Region region =
+      scratch_.reserve(padded<int>(n) + padded<std::int64_t>(n + 1) +
+                       padded<std::int64_t>(scan_workspace(n)) + padded<std::uint64_t>(2 * edges));
   int* counts = region.take<int>(n);
   std::int64_t* begin = region.take<std::int64_t>(n + 1);
   std::int64_t* workspace = region.take<std::int64_t>(scan_workspace(n));

@@ -1,9 +1,11 @@
-// tsne_attraction: force[i] = sum over j of p_ij q_ij (y_i - y_j), q_ij = 1 / (1 + |y_i - y_j|^2), over the stored p_ij.
+// tsne_attraction: force[i] = sum over j of p_ij q_ij (y_i - y_j), q_ij = 1 / (1 + |y_i - y_j|^2),
+// over the stored p_ij.
 //
 // Shapes: affinities N rows, about 4 x perplexity entries each; y and force N x 2.
-// Bytes: 8 an entry, read once and coalesced, and 8 gathered from y, which stays in the caches (N = 10,000: 80 kB). 12
-// FLOP and a reciprocal an entry. Bound by the latency of the gathers: hence a warp a row, several entries a lane in
-// flight. Sums in the order of the lanes, then a butterfly: the same bits every run.
+// Bytes: 8 an entry, read once and coalesced, and 8 gathered from y, which stays in the caches (N =
+// 10,000: 80 kB). 12 FLOP and a reciprocal an entry. Bound by the latency of the gathers: hence a
+// warp a row, several entries a lane in flight. Sums in the order of the lanes, then a butterfly:
+// the same bits every run.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/points.cuh"
@@ -24,8 +26,7 @@ __global__ void __launch_bounds__(attraction_threads, attraction_resident)
                       std::int64_t rows, const float* __restrict__ y, float* __restrict__ force) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
   const std::int64_t stride = std::int64_t{gridDim.x} * attraction_warps;
-  for (std::int64_t row =
-           std::int64_t{blockIdx.x} * attraction_warps + threadIdx.x / warp_size;
+  for (std::int64_t row = std::int64_t{blockIdx.x} * attraction_warps + threadIdx.x / warp_size;
        row < rows; row += stride) {
     const Point yi = load_point(y, row, pairs);
     const std::int64_t end = offsets[row + 1];

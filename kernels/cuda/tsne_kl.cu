@@ -1,12 +1,13 @@
-// tsne_kl: *kl = sum over the stored p_ij of p log(p / q_ij), q_ij = w_ij / Z, w = 1 / (1 + |y_i - y_j|^2), Z = sum over
-// i != j of w: all of P and the exact partition, in float64.
+// tsne_kl: *kl = sum over the stored p_ij of p log(p / q_ij), q_ij = w_ij / Z, w = 1 / (1 + |y_i -
+// y_j|^2), Z = sum over i != j of w: all of P and the exact partition, in float64.
 //
-// With log q = log w - log Z the sum splits into A = sum p log(p / w) and B = sum p, so that the pairs and the entries
-// need not wait for one another: kl = A + B log Z.
-// Shapes: affinities N rows, y N x 2. FLOP: 8 and a division in float64 for each of the N (N - 1) / 2 unordered pairs (w
-// is symmetric; Z counts it twice). Bytes: 8 an entry; nothing beside the arithmetic.
-// Launch: pairs, a block for 256 points i and a slice of the points j, staged in shared memory as float64, tiles before
-// the diagonal skipped; entries, a warp a row; one block adds both kinds of partial sums in a fixed order.
+// With log q = log w - log Z the sum splits into A = sum p log(p / w) and B = sum p, so that the
+// pairs and the entries need not wait for one another: kl = A + B log Z. Shapes: affinities N rows,
+// y N x 2. FLOP: 8 and a division in float64 for each of the N (N - 1) / 2 unordered pairs (w is
+// symmetric; Z counts it twice). Bytes: 8 an entry; nothing beside the arithmetic. Launch: pairs, a
+// block for 256 points i and a slice of the points j, staged in shared memory as float64, tiles
+// before the diagonal skipped; entries, a warp a row; one block adds both kinds of partial sums in
+// a fixed order.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/points.cuh"
@@ -66,8 +67,8 @@ __global__ void __launch_bounds__(kl_threads)
   double divergence = 0.0;
   double mass = 0.0;
   const std::int64_t stride = std::int64_t{gridDim.x} * kl_warps;
-  for (std::int64_t row = std::int64_t{blockIdx.x} * kl_warps + threadIdx.x / warp_size;
-       row < rows; row += stride) {
+  for (std::int64_t row = std::int64_t{blockIdx.x} * kl_warps + threadIdx.x / warp_size; row < rows;
+       row += stride) {
     const double xi = static_cast<double>(y[2 * row]);
     const double yi = static_cast<double>(y[2 * row + 1]);
     const std::int64_t end = offsets[row + 1];

@@ -1,20 +1,24 @@
-// Repulsion, exact: force[i] = sum over j != i of q_ij^2 (y_i - y_j), partition = sum over i != j of q_ij,
-// q = 1 / (1 + |y_i - y_j|^2).
+// Repulsion, exact: force[i] = sum over j != i of q_ij^2 (y_i - y_j), partition = sum over i != j
+// of q_ij, q = 1 / (1 + |y_i - y_j|^2).
 //
 // Shapes: y and force N x 2, partition one float64.
-// FLOP: 13 and one reciprocal a pair: two subtractions, two fused multiply-adds for 1 + d^2, one addition and one product
-// of q, two fused multiply-adds for the force. N = 10,000: 1.3 GFLOP. Bytes: 8 N once an i-block, 8 N slices of partial
-// sums; nothing beside the arithmetic.
-// What bounds it is the reciprocal: the special-function units give one for every eight float32 instructions, and the
-// seven others of a pair just fit beside it. A correctly rounded reciprocal would double the instructions. The hardware's
-// approximation is within one unit in the last place (2^-23), a hundred thousand times below the 1 % that the forces are
-// allowed, and it is deterministic: the same GPU gives the same bits every time.
+// FLOP: 12 and one reciprocal a pair: two subtractions, two fused multiply-adds for 1 + d^2, one
+// addition and one product of q, two fused multiply-adds for the force. N = 10,000: 1.2 GFLOP.
+// Bytes: 8 N once an i-block, 8 N slices of partial sums; nothing beside the arithmetic.
+// What bounds it is the reciprocal: the special-function units give one for every eight float32
+// instructions, and the eight others of a pair just fit beside it. A correctly rounded reciprocal
+// would double the instructions. The hardware's approximation is within one unit in the last place
+// (2^-23), a hundred thousand times below the 1 % that the forces are allowed, and it is
+// deterministic: the same GPU gives the same bits every time. The file is compiled with --ftz=true
+// (CMakeLists.txt): the argument is at least 1, and only without subnormal numbers is the
+// reciprocal one instruction instead of four.
 //
-// Launch: a block of 128 threads owns 512 points i, four a thread in registers, so that one 128-bit read from shared
-// memory (two points j) serves eight pairs. The points j are cut into slices so that 10,000 points fill a GPU of 132
-// multiprocessors; the slices follow from N alone. Each block leaves its points' partial forces and its part of the
-// partition; a second kernel adds the slices in order. Only tiles that hold points of the block, or that are not full,
-// test for j = i and for the end. The partition is summed in float32 over a tile of 128, then in float64.
+// Launch: a block of 128 threads owns 512 points i, four a thread in registers, so that one 128-bit
+// read from shared memory (two points j) serves eight pairs. The points j are cut into slices so
+// that 10,000 points fill a GPU of 132 multiprocessors; the slices follow from N alone. Each block
+// leaves its points' partial forces and its part of the partition; a second kernel adds the slices
+// in order. Only tiles that hold points of the block, or that are not full, test for j = i and for
+// the end. The partition is summed in float32 over a tile of 128, then in float64.
 #include "kernels/buffer.hpp"
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
@@ -76,8 +80,7 @@ __global__ void __launch_bounds__(repulsion_threads)
   double partition = 0.0;
   for (std::int64_t first_j = begin; first_j < end; first_j += tile_points) {
     __syncthreads();  // the tile before has been read
-    tile.points[thread] =
-        first_j + thread < end ? load_point(y, first_j + thread, pairs) : Point{};
+    tile.points[thread] = first_j + thread < end ? load_point(y, first_j + thread, pairs) : Point{};
     __syncthreads();
 #pragma unroll
     for (int r = 0; r < points_per_thread; ++r) {
@@ -96,8 +99,7 @@ __global__ void __launch_bounds__(repulsion_threads)
         }
       }
     } else {
-      const int count =
-          static_cast<int>(end - first_j < tile_points ? end - first_j : tile_points);
+      const int count = static_cast<int>(end - first_j < tile_points ? end - first_j : tile_points);
       for (int j = 0; j < count; ++j) {
         const Point yj = tile.points[j];
 #pragma unroll
@@ -175,11 +177,11 @@ class ExactRepulsion final : public Repulsion {
             .block = repulsion_threads},
            backend_.stream(), y.data, points_in_pairs(y.data), points_, slice_points_,
            partial_forces_.data(), partial_partitions_.data());
-    launch("reduce_repulsion_kernel", reduce_repulsion_kernel,
-           {.grid = static_cast<unsigned>(ceil_div(points_, reduce_threads)),
-            .block = reduce_threads},
-           backend_.stream(), partial_forces_.data(), partial_partitions_.data(), points_, slices_,
-           i_blocks_ * slices_, points_in_pairs(force.data), force.data, partition);
+    launch(
+        "reduce_repulsion_kernel", reduce_repulsion_kernel,
+        {.grid = static_cast<unsigned>(ceil_div(points_, reduce_threads)), .block = reduce_threads},
+        backend_.stream(), partial_forces_.data(), partial_partitions_.data(), points_, slices_,
+        i_blocks_ * slices_, points_in_pairs(force.data), force.data, partition);
   }
 
  private:
@@ -188,7 +190,7 @@ class ExactRepulsion final : public Repulsion {
   std::int64_t i_blocks_;
   std::int64_t slice_points_ = 0;
   int slices_ = 0;
-  Buffer<float> partial_forces_;      ///< slices x N x 2
+  Buffer<float> partial_forces_;       ///< slices x N x 2
   Buffer<double> partial_partitions_;  ///< one a block
 };
 
@@ -198,8 +200,7 @@ std::unique_ptr<Repulsion> CudaBackend::make_repulsion(RepulsionMethod method,
                                                        std::int64_t points) {
   require(points >= 0, "make_repulsion", "a number of points that is not negative");
   if (method == RepulsionMethod::tree) {
-    throw UsageError(
-        "the method 'tree' runs on the CPU only; expected 'exact' with --device cuda");
+    throw UsageError("the method 'tree' runs on the CPU only; expected 'exact' with --device cuda");
   }
   return std::make_unique<ExactRepulsion>(*this, points);
 }

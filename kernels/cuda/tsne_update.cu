@@ -1,12 +1,13 @@
-// tsne_update: gradient = exaggeration attraction - repulsion / partition; gains; step = momentum step - rate gain
-// gradient, its length clipped; y += step; y recentred at the origin.
+// tsne_update: gradient = exaggeration attraction - repulsion / partition; gains; step = momentum
+// step - rate gain gradient, its length clipped; y += step; y recentred at the origin.
 //
-// Formulas: tsne_gain() and tsne_step() in math.hpp (Jacobs 1988; van der Maaten and Hinton 2008). The schedule and the
-// partition are read from device memory, so that an iteration needs nothing from the host.
-// Shapes: everything N x 2. Bytes: 56 a point; about 30 FLOP. At N = 10,000 (0.6 MB) it is bound by its two launches.
-// Launch: the first kernel moves the points and leaves each block's sum of y in float64; in the second every block adds
-// those sums (at most 256, the same order everywhere) and subtracts the mean. The blocks agree in every bit, and no third
-// launch or grid-wide barrier is needed between them.
+// Formulas: tsne_gain() and tsne_step() in math.hpp (Jacobs 1988; van der Maaten and Hinton 2008).
+// The schedule and the partition are read from device memory, so that an iteration needs nothing
+// from the host. Shapes: everything N x 2. Bytes: 56 a point; about 30 FLOP. At N = 10,000 (0.6 MB)
+// it is bound by its two launches. Launch: the first kernel moves the points and leaves each
+// block's sum of y in float64; in the second every block adds those sums (at most 256, the same
+// order everywhere) and subtracts the mean. The blocks agree in every bit, and no third launch or
+// grid-wide barrier is needed between them.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/points.cuh"
@@ -67,8 +68,8 @@ __global__ void __launch_bounds__(update_threads)
   __shared__ float mean[2];
 #pragma unroll
   for (int c = 0; c < 2; ++c) {
-    const double sum = block_sum<update_threads>(
-        threadIdx.x < gridDim.x ? block_sums[2 * threadIdx.x + c] : 0.0);
+    const double sum =
+        block_sum<update_threads>(threadIdx.x < gridDim.x ? block_sums[2 * threadIdx.x + c] : 0.0);
     if (threadIdx.x == 0) mean[c] = static_cast<float>(sum / static_cast<double>(points));
   }
   __syncthreads();

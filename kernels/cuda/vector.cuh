@@ -24,8 +24,9 @@ inline bool aligned_to(std::uintptr_t bytes, const void* pointer) {
   return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
 }
 
-/// Whether rows of `columns` floats can be read four at a time at every one of these addresses. Widths of a multiple of
-/// four keep the rows of a row_range() aligned; other widths take the scalar path, whose warps still read whole lines.
+/// Whether rows of `columns` floats can be read four at a time at every one of these addresses.
+/// Widths of a multiple of four keep the rows of a row_range() aligned; other widths take the
+/// scalar path, whose warps still read whole lines.
 template <class... Pointers>
 bool rows_in_quads(std::int64_t columns, const Pointers*... pointers) {
   return columns % 4 == 0 && (aligned_to(16, pointers) && ...);

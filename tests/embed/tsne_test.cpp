@@ -214,9 +214,10 @@ TEST_F(TsneTest, TwoAndThreePoints) {
   }
 }
 
-TEST_F(TsneTest, OnePointAndNoPointAreRefused) {
+TEST_F(TsneTest, OnePointNoPointAndNoColumnAreRefused) {
   EXPECT_THROW(tsne(device_, Matrix(1, 3)), UsageError);
   EXPECT_THROW(tsne(device_, Matrix(0, 3)), UsageError);
+  EXPECT_THROW(tsne(device_, Matrix(100, 0)), UsageError);
 }
 
 TEST_F(TsneTest, EqualPointsArePartedAndStayFinite) {
