@@ -185,8 +185,8 @@ class Article {
     return text;
   }
 
-  /// Neighbours that the maps of two codes share; where the same seed's differ by no more than two
-  /// seeds' do, the codes look alike.
+  /// Neighbours that the maps of a sparse and of the simple code share, beside what two seeds of
+  /// the simple code share.
   void compare_maps() {
     const Clock::time_point start = Clock::now();
     for (Run& run : findings_.runs) {

@@ -365,26 +365,22 @@ void add_scaling_section(report::Report& page, const Findings& findings) {
   const bool both = findings.scalings.contains("unit");
   report::Table table;
   table.caption = both ? "The same models by both scalings" : "Models on standardised digits";
-  table.columns = {{"experiment", "", Align::left}};
+  table.columns = {{"experiment", "", Align::left}, {"scaling", "", Align::left}};
   const std::vector<std::string> figures = {"test_reconstruction", "clipped_share",
                                             "pixel_squared_error", "code_one_nn_leave_one_out",
                                             "code_linear_probe"};
-  const std::vector<std::string> scalings =
-      both ? std::vector<std::string>{"unit", "standard"} : std::vector<std::string>{"standard"};
-  for (const std::string& figure : figures) {
-    for (const std::string& scaling : scalings) {
-      table.columns.push_back(
-          {fmt::format("{}, {}", figure_info(figure).label, scaling), "", Align::right});
-    }
-  }
+  for (const std::string& figure : figures)
+    table.columns.push_back({std::string(figure_info(figure).column), "", Align::right});
   for (const Experiment& experiment : findings.experiments) {
     if (experiment.is_pca()) continue;
-    std::vector<Cell> row = {{experiment.id, Tone::plain}};
-    for (const std::string& figure : figures) {
-      for (const std::string& scaling : scalings)
+    for (const std::string& scaling : scalings_of(findings)) {
+      const bool first = scaling == scalings_of(findings).front();
+      std::vector<Cell> row = {{first ? experiment.id : std::string(), Tone::plain},
+                               {scaling, Tone::plain}};
+      for (const std::string& figure : figures)
         row.push_back({figure_text(findings, experiment.id, scaling, figure), Tone::plain});
+      table.rows.push_back(std::move(row));
     }
-    table.rows.push_back(std::move(row));
   }
   if (!table.rows.empty()) section.blocks.emplace_back(std::move(table));
   page.sections.push_back(std::move(section));

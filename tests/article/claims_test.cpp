@@ -120,24 +120,20 @@ TEST(Claims, ASingleNegativeActivationIsANegativeAxis) {
             Verdict::does_not_hold);
 }
 
-TEST(Claims, AlikeTakesAccuracyKlAndSharedNeighbours) {
-  const Figures simple = {{"map_one_nn", 0.92}, {"map_kl", 2.0}};
-  const auto verdict = [&](Figures sparse, Figures other) {
-    return answer_to({run("simple", 0, std::move(other)), run("sparse-l1", 0, std::move(sparse))},
-                     "alike")
-        .verdict;
+TEST(Claims, AlikeTakesAccuracySilhouetteAndKl) {
+  const Figures simple = {{"map_one_nn", 0.92}, {"map_silhouette", 0.30}, {"map_kl", 2.0}};
+  const auto verdict = [&](double accuracy, double silhouette, double kl) {
+    const Figures sparse = {
+        {"map_one_nn", accuracy}, {"map_silhouette", silhouette}, {"map_kl", kl}};
+    return answer_to({run("simple", 0, simple), run("sparse-l1", 0, sparse)}, "alike").verdict;
   };
-  EXPECT_EQ(verdict({{"map_one_nn", 0.905}, {"map_kl", 1.92}}, simple), Verdict::holds);
-  EXPECT_EQ(verdict({{"map_one_nn", 0.89}, {"map_kl", 1.92}}, simple), Verdict::does_not_hold);
-  EXPECT_EQ(verdict({{"map_one_nn", 0.92}, {"map_kl", 1.8}}, simple), Verdict::does_not_hold);
-  Figures with_chance = simple;
-  with_chance["shared_between_seeds"] = 0.5;
-  EXPECT_EQ(
-      verdict({{"map_one_nn", 0.92}, {"map_kl", 2.0}, {"shared_with_simple", 0.46}}, with_chance),
-      Verdict::holds);
-  EXPECT_EQ(
-      verdict({{"map_one_nn", 0.92}, {"map_kl", 2.0}, {"shared_with_simple", 0.44}}, with_chance),
-      Verdict::does_not_hold);
+  EXPECT_EQ(verdict(0.905, 0.34, 1.92), Verdict::holds);
+  EXPECT_EQ(verdict(0.935, 0.26, 2.08), Verdict::holds);
+  EXPECT_EQ(verdict(0.89, 0.30, 2.0), Verdict::does_not_hold);
+  EXPECT_EQ(verdict(0.95, 0.30, 2.0), Verdict::does_not_hold);
+  EXPECT_EQ(verdict(0.92, 0.36, 2.0), Verdict::does_not_hold);
+  EXPECT_EQ(verdict(0.92, 0.30, 1.8), Verdict::does_not_hold);
+  EXPECT_EQ(verdict(0.92, 0.30, std::nan("")), Verdict::not_measured);
 }
 
 TEST(Claims, MapsAreComparedInTheirStatedDirections) {

@@ -170,6 +170,7 @@ void tsne(Session& session, const TsneArguments& arguments) {
   Json& json = session.results;
   json["rows"] = result.map.rows;
   json["kl_divergence"] = number(result.kl_divergence);
+  json["exact_partition"] = result.exact_partition;
   json["method"] = name_of(result.method);
   json["neighbours"] = result.neighbours;
   json["early_learning_rate"] = result.early_learning_rate;
@@ -186,7 +187,11 @@ void tsne(Session& session, const TsneArguments& arguments) {
       fmt::format("{:.6g} in the first {} iterations, then {:.6g}", result.early_learning_rate,
                   std::min(options.exaggeration_iterations, result.iterations),
                   result.learning_rate));
-  session.print_field("KL divergence", fmt::format("{:.6f}", result.kl_divergence));
+  session.print_field(
+      "KL divergence",
+      fmt::format(
+          "{:.6f}{}", result.kl_divergence,
+          result.exact_partition ? "" : ", with the partition that the method approximates"));
   session.print_field("span", fmt::format("{:.4g}", result.span));
   session.print_field(
       "time", fmt::format("{}: neighbours {}, affinities {}, {} iterations {}",
