@@ -235,9 +235,18 @@ struct BarReach {
   double high;
 };
 
-BarReach reach_of(const Bar& bar) {
+/// One deviation each way, but not below zero where no sample is: a share or a count never is.
+BarReach whisker_of(const Bar& bar) {
   const double error = is_drawable(bar.error) ? std::max(bar.error, 0.0) : 0.0;
-  BarReach reach = {bar.value - error, bar.value + error};
+  const bool never_negative =
+      !bar.samples.empty() && bar.value >= 0 &&
+      std::none_of(bar.samples.begin(), bar.samples.end(), [](double s) { return s < 0; });
+  const double low = bar.value - error;
+  return {never_negative ? std::max(low, 0.0) : low, bar.value + error};
+}
+
+BarReach reach_of(const Bar& bar) {
+  BarReach reach = whisker_of(bar);
   for (const double sample : bar.samples) {
     if (!is_drawable(sample)) continue;
     reach.low = std::min(reach.low, sample);
@@ -261,7 +270,8 @@ void add_bar(Drawing& drawing, const Bar& bar, const BarFigure& figure, Color co
   if (figure.from_zero)
     drawing.add(Rectangle{{std::min(at, zero), y, std::abs(at - zero), bar_height}, color});
   if (bar.error > 0 && is_drawable(bar.error)) {
-    const double low = x(bar.value - bar.error), high = x(bar.value + bar.error);
+    const BarReach ends = whisker_of(bar);
+    const double low = x(ends.low), high = x(ends.high);
     const Color whisker = figure.from_zero ? ink : color;
     add_line(drawing, {low, middle}, {high, middle}, whisker, 1.5);
     for (const double end : {low, high})

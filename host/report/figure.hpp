@@ -77,8 +77,9 @@ struct LineFigure {
 
 struct Bar {
   double value = 0;                  ///< NaN: not measured, shown as "-"
-  double error = 0;                  ///< half the length of the whisker; 0: none
-  std::vector<double> samples = {};  ///< single measurements, a small dot each
+  double error = 0;                  ///< one arm of the whisker; 0: none
+  std::vector<double> samples = {};  ///< single measurements, a small dot each; where none is
+                                     ///< negative, nor is the whisker
 };
 
 struct BarSeries {

@@ -389,6 +389,14 @@ TEST(Bar, bars_are_as_long_as_their_values) {
   EXPECT_NEAR(boxes[0].right(), boxes[1].x, 1e-9);
 }
 
+TEST(Bar, a_whisker_ends_at_zero_where_no_sample_is_negative) {
+  BarFigure figure = accuracies();
+  figure.series = {{"share", {{2, 3, {0, 0.5, 5.5}}, {50, 1, {49, 51}}}}};
+  EXPECT_FALSE(contains(check(figure).svg, ">−20<"));
+  figure.series[0].bars[0].samples[0] = -0.5;
+  EXPECT_TRUE(contains(check(figure).svg, ">−20<"));
+}
+
 TEST(Bar, degenerate_values) {
   check(BarFigure{});
   for (const bool from_zero : {true, false}) {
