@@ -22,6 +22,19 @@ inline void check_rows(const char* score, const Matrix& x, std::int64_t least) {
   }
 }
 
+/// Two sets of labelled rows of one width, neither of them empty.
+inline void check_train_and_test(const char* score, const Matrix& train, Labels train_labels,
+                                 const Matrix& test, Labels test_labels) {
+  check_labels(score, train, train_labels);
+  check_labels(score, test, test_labels);
+  check_rows(score, train, 1);
+  check_rows(score, test, 1);
+  if (train.columns != test.columns) {
+    throw UsageError(fmt::format("{}: {} columns to learn from, {} to score", score, train.columns,
+                                 test.columns));
+  }
+}
+
 inline void check_same_rows(const char* score, const Matrix& x, const Matrix& map) {
   if (x.rows != map.rows) {
     throw UsageError(fmt::format("{}: {} rows of data, {} rows of a map", score, x.rows, map.rows));

@@ -83,14 +83,7 @@ double cross_entropy(double* row, std::int64_t classes, std::int32_t label) {
 double linear_probe_accuracy(Device& /*device*/, const Matrix& train, Labels train_labels,
                              const Matrix& test, Labels test_labels) {
   constexpr const char* name = "linear probe";
-  check_labels(name, train, train_labels);
-  check_labels(name, test, test_labels);
-  check_rows(name, train, 1);
-  check_rows(name, test, 1);
-  if (train.columns != test.columns) {
-    throw UsageError(fmt::format("{}: {} columns to learn from, {} to score", name, train.columns,
-                                 test.columns));
-  }
+  check_train_and_test(name, train, train_labels, test, test_labels);
   if (train.columns >= std::numeric_limits<int>::max()) {
     throw UsageError(fmt::format("{}: {} columns are too many", name, train.columns));
   }

@@ -37,14 +37,7 @@ double share_right(const std::vector<std::int32_t>& index, Labels train_labels,
 double one_nn_accuracy(Device& device, const Matrix& train, Labels train_labels, const Matrix& test,
                        Labels test_labels) {
   constexpr const char* name = "1-NN accuracy";
-  check_labels(name, train, train_labels);
-  check_labels(name, test, test_labels);
-  check_rows(name, train, 1);
-  check_rows(name, test, 1);
-  if (train.columns != test.columns) {
-    throw UsageError(fmt::format("{}: {} columns to learn from, {} to score", name, train.columns,
-                                 test.columns));
-  }
+  check_train_and_test(name, train, train_labels, test, test_labels);
   return share_right(nearest(device, train, &test), train_labels, test_labels);
 }
 
