@@ -65,7 +65,10 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     if (descriptor_ < 0) fail("open", errno);
     return;
   }
-  if (exists && faccessat(AT_FDCWD, target_.c_str(), W_OK, AT_EACCESS) != 0) fail("replace", errno);
+  // Another process may have removed it since: then there is nothing to replace.
+  if (exists && faccessat(AT_FDCWD, target_.c_str(), W_OK, AT_EACCESS) != 0 && errno != ENOENT) {
+    fail("replace", errno);
+  }
   open_temporary();
   if (exists) {
     // Best effort: a file system without permissions still takes the data.
