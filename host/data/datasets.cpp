@@ -312,9 +312,16 @@ class Fetch {
     if (stamps_.holds(path, file.sha256)) return true;
     const bool right_size =
         S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) == file.bytes;
-    if (right_size && sha256_of_file(path.string()) == file.sha256) {
-      stamps_.add(path, file.sha256);
-      return true;
+    try {
+      if (right_size && sha256_of_file(path.string()) == file.sha256) {
+        stamps_.add(path, file.sha256);
+        return true;
+      }
+    } catch (const InputError&) {
+      // Another process may have removed it since. What cannot be read in the cache is fetched
+      // anew.
+      if (may_replace) return false;
+      throw;
     }
     if (may_replace && S_ISREG(status.st_mode)) {
       note(path.string(), "is not the file that is meant (size or SHA-256)");
