@@ -18,7 +18,7 @@
 // - Scalars that change from step to step live in device memory (AdamState, TsneSchedule, losses),
 // so that a
 //   sequence of operations can be captured once and replayed.
-// - Formulas: math.hpp. Reference semantics in words: README of the project, "Exact numerics".
+// - Formulas: math.hpp; stated once more, independently and in float64, in tests/oracle.
 #pragma once
 
 #include <cstddef>
@@ -188,7 +188,7 @@ class Backend {
 
   [[nodiscard]] virtual std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
                                                                   std::int64_t points) = 0;
-  /// The method that is fastest here for N points, from measured crossovers.
+  /// The method to take here for N points: the fastest, where this backend has several.
   [[nodiscard]] virtual RepulsionMethod best_repulsion(std::int64_t points) const = 0;
 
   /// One step for every point: gradient = exaggeration * attraction - repulsion / partition; gains;

@@ -4,7 +4,7 @@
 // With e_j = d_j - min d and p_j ~ exp(-beta e_j), S = sum exp(-beta e), the entropy is H = log S +
 // beta E[e], and dH / d(log beta) = -beta^2 Var[e]. Newton on log beta inside a bracket that every
 // evaluation narrows; where Newton leaves the bracket, bisection (or a factor of e^2 where one side
-// is still open). About 5 evaluations a row; each is k exponentials in float64 lanes. Source: van
+// is still open). An evaluation is k exponentials in float64 lanes. Source: van
 // der Maaten and Hinton 2008, section 2; Newton in log space as in Vladymyrov and Carreira-Perpinan
 // 2013.
 #include <algorithm>

@@ -184,7 +184,9 @@ std::unique_ptr<Repulsion> CpuBackend::make_repulsion(RepulsionMethod method, st
 }
 
 RepulsionMethod CpuBackend::best_repulsion(std::int64_t points) const {
-  constexpr std::int64_t crossover = 1500;
+  // Zen 4, one thread, a whole iteration on maps of 16-D codes: 59 us exact against 61 by the tree
+  // at 400 points, 123 against 115 at 700, 842 against 462 at 2,500.
+  constexpr std::int64_t crossover = 600;
   return points < crossover ? RepulsionMethod::exact : RepulsionMethod::tree;
 }
 

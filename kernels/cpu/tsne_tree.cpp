@@ -9,9 +9,7 @@
 // The kernel's poles lie at distance sqrt(1 + d^2) in the complex plane, so what is small against
 // the kernel's width needs no opening, and a map of span 1e-4 is one node: a node stands for its
 // points where r^2 < opening^2 (1/4 + d^2). Its radius r is that of evenly spread points with the
-// same second moments, r^2 = 3 tr M / m, and d the distance from the group's bounding box. On maps
-// of digits the farthest corner as r, or 1 instead of 1/4, costs a quarter more time at the same
-// error.
+// same second moments, r^2 = 3 tr M / m, and d the distance from the group's bounding box.
 //
 // A step:
 // - gather: points into the tree's order, 16 bytes a point;

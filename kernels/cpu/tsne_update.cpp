@@ -1,7 +1,7 @@
 // tsne_update: gradient, gains, momentum, clip and step of every point, then the map recentred at
 // the origin.
 //
-// 24 bytes read and 12 written a coordinate. The mean is summed in float64 over fixed blocks of
+// 20 bytes read and 12 written a coordinate. The mean is summed in float64 over fixed blocks of
 // points, so that the result does not depend on the number of threads.
 #include <algorithm>
 #include <cmath>
