@@ -37,6 +37,8 @@ struct BackendInfo {
   std::string name;                ///< the processor's or GPU's own name
   int threads = 1;                 ///< host threads that compute (1 for cuda)
   std::uint64_t memory_bytes = 0;  ///< of the device, in all
+  std::uint64_t free_bytes = 0;   ///< of these, what an allocation could have at the time of asking
+  std::uint64_t cache_bytes = 0;  ///< of the last level: L2 of a GPU; 0 where it is not known
 };
 
 enum class Transpose : bool { no = false, yes = true };
@@ -56,6 +58,18 @@ class Repulsion {
   /// directions), with q = 1 / (1 + |y_i - y_j|^2). y and force are N x 2; partition is one float64
   /// in device memory.
   virtual void evaluate(ConstMat y, Mat force, double* partition) = 0;
+};
+
+/// Measures how long the operations between start() and stop() took, on the device's own clock:
+/// events of a GPU, which leave out how long the host took to queue them; the steady clock of a
+/// CPU.
+class Stopwatch {
+ public:
+  virtual ~Stopwatch() = default;
+  virtual void start() = 0;
+  virtual void stop() = 0;
+  /// Between the last start() and stop(); waits for the operations between them.
+  [[nodiscard]] virtual double seconds() = 0;
 };
 
 class Backend {
@@ -80,6 +94,15 @@ class Backend {
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill(void* device, unsigned char value, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  // ---- measuring
+  // ------------------------------------------------------------------------------------------
+  [[nodiscard]] virtual std::unique_ptr<Stopwatch> make_stopwatch() = 0;
+
+  /// A name for all that is done until end_range(), shown by a profiler of the device (NVTX);
+  /// nests. Use Range.
+  virtual void begin_range(const char* name) noexcept = 0;
+  virtual void end_range() noexcept = 0;
 
   // ---- batches
   // ------------------------------------------------------------------------------------------------
@@ -209,9 +232,24 @@ class Backend {
                                    MatrixView<double> sums) = 0;
 };
 
+/// Names what its scope does, for profilers: a phase ("train"), a step of it. Operations name
+/// themselves.
+class Range {
+ public:
+  Range(Backend& backend, const char* name) noexcept : backend_(backend) {
+    backend_.begin_range(name);
+  }
+  Range(const Range&) = delete;
+  Range& operator=(const Range&) = delete;
+  ~Range() { backend_.end_range(); }
+
+ private:
+  Backend& backend_;
+};
+
 /// What the shared library of a backend exports. The version changes with this header, so that a
 /// library of another build is refused instead of called.
-inline constexpr int backend_version = 1;
+inline constexpr int backend_version = 2;
 using OpenBackend = Backend* (*)(int version, int device);        // throws DeviceError
 using CountDevices = int (*)(int version, const char** reason);   // 0 devices: *reason says why
 using DescribeDevice = BackendInfo (*)(int version, int device);  // throws DeviceError

@@ -4,6 +4,9 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -33,6 +36,46 @@ std::string processor_name() {
   }
   return "CPU";
 }
+
+/// What the kernel takes for available without swapping, bounded by the limit of the control group;
+/// 0 where neither is known.
+std::uint64_t available_memory() {
+  std::uint64_t available = 0;
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string line; std::getline(meminfo, line);) {
+    unsigned long long kilobytes = 0;
+    if (std::sscanf(line.c_str(), "MemAvailable: %llu kB", &kilobytes) == 1) {
+      available = std::uint64_t{kilobytes} * 1024;
+    }
+  }
+  std::uint64_t limit = 0;  // "max", which is no number, where there is none
+  std::uint64_t used = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
+      std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
+    available = std::min(available, limit > used ? limit - used : 0);
+  }
+  return available;
+}
+
+std::uint64_t last_level_cache() {
+  for (const int level : {_SC_LEVEL3_CACHE_SIZE, _SC_LEVEL2_CACHE_SIZE}) {
+    if (const long bytes = sysconf(level); bytes > 0) return static_cast<std::uint64_t>(bytes);
+  }
+  return 0;
+}
+
+class WallStopwatch final : public Stopwatch {
+ public:
+  void start() override { start_ = std::chrono::steady_clock::now(); }
+  void stop() override { stop_ = std::chrono::steady_clock::now(); }
+  [[nodiscard]] double seconds() override {
+    return std::chrono::duration<double>(stop_ - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point stop_;
+};
 
 std::size_t round_up(std::size_t bytes, std::size_t multiple) {
   return (bytes + multiple - 1) / multiple * multiple;
@@ -69,6 +112,8 @@ BackendInfo CpuBackend::info() const {
   info.threads = pool_.threads();
   info.memory_bytes = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                       static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  info.free_bytes = available_memory();
+  info.cache_bytes = last_level_cache();
   return info;
 }
 
@@ -96,6 +141,10 @@ void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
 
 void CpuBackend::fill(void* device, unsigned char value, std::size_t bytes) {
   if (bytes > 0) std::memset(device, value, bytes);
+}
+
+std::unique_ptr<Stopwatch> CpuBackend::make_stopwatch() {
+  return std::make_unique<WallStopwatch>();
 }
 
 }  // namespace hourglass::cpu

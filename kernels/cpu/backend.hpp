@@ -46,6 +46,9 @@ class CpuBackend final : public Backend {
   void copy(void* to, const void* from, std::size_t bytes) override;
   void fill(void* device, unsigned char value, std::size_t bytes) override;
   void synchronize() override {}
+  [[nodiscard]] std::unique_ptr<Stopwatch> make_stopwatch() override;
+  void begin_range(const char*) noexcept override {}  // perf and its like see function names
+  void end_range() noexcept override {}
 
   void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
                    std::span<const float> offset, std::span<const float> factor, Mat out) override;

@@ -67,6 +67,7 @@ __global__ void __launch_bounds__(adam_threads, adam_resident)
 void CudaBackend::adam(std::span<float> parameters, std::span<const float> gradients,
                        std::span<float> first_moment, std::span<float> second_moment,
                        AdamOptions options, AdamState* state) {
+  const OperationRange range("adam");
   require(gradients.size() == parameters.size() && first_moment.size() == parameters.size() &&
               second_moment.size() == parameters.size(),
           "adam", "parameters, gradients and moments of as many elements");

@@ -42,6 +42,19 @@ int checked_device(int device) {
   return device;
 }
 
+class EventStopwatch final : public Stopwatch {
+ public:
+  explicit EventStopwatch(cudaStream_t stream) : stream_(stream) {}
+  void start() override { start_.record(stream_); }
+  void stop() override { stop_.record(stream_); }
+  [[nodiscard]] double seconds() override { return stop_.seconds_since(start_); }
+
+ private:
+  cudaStream_t stream_;
+  TimedEvent start_;
+  TimedEvent stop_;
+};
+
 }  // namespace
 
 DeviceCount device_count() {
@@ -72,11 +85,22 @@ BackendInfo describe_device(int device) {
   require_device(device);
   cudaDeviceProp properties{};
   HOURGLASS_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  // What is free is told of the current device only.
+  int current = 0;
+  HOURGLASS_CUDA_CHECK(cudaGetDevice(&current));
+  HOURGLASS_CUDA_CHECK(cudaSetDevice(device));
+  std::size_t free = 0;
+  std::size_t total = 0;
+  const cudaError_t memory_known = cudaMemGetInfo(&free, &total);
+  HOURGLASS_CUDA_CHECK(cudaSetDevice(current));
+  check(memory_known, "cudaMemGetInfo", __FILE__, __LINE__);
   BackendInfo info;
   info.backend = "cuda";
   info.name = properties.name;
   info.threads = 1;
   info.memory_bytes = properties.totalGlobalMem;
+  info.free_bytes = free;
+  info.cache_bytes = static_cast<std::uint64_t>(properties.l2CacheSize);
   return info;
 }
 
@@ -129,6 +153,18 @@ void CudaBackend::fill(void* device, unsigned char value, std::size_t bytes) {
 
 void CudaBackend::synchronize() {
   HOURGLASS_CUDA_CHECK(cudaStreamSynchronize(stream()));
+}
+
+std::unique_ptr<Stopwatch> CudaBackend::make_stopwatch() {
+  return std::make_unique<EventStopwatch>(stream());
+}
+
+void CudaBackend::begin_range(const char* name) noexcept {
+  nvtxRangePushA(name);
+}
+
+void CudaBackend::end_range() noexcept {
+  nvtxRangePop();
 }
 
 }  // namespace hourglass::cuda

@@ -15,6 +15,7 @@
 #include "kernels/backend.hpp"
 #include "kernels/cuda/blas.hpp"
 #include "kernels/cuda/memory.hpp"
+#include "kernels/cuda/ranges.hpp"
 
 namespace hourglass::cuda {
 
@@ -46,6 +47,9 @@ class CudaBackend final : public Backend {
   void copy(void* to, const void* from, std::size_t bytes) override;
   void fill(void* device, unsigned char value, std::size_t bytes) override;
   void synchronize() override;
+  [[nodiscard]] std::unique_ptr<Stopwatch> make_stopwatch() override;
+  void begin_range(const char* name) noexcept override;
+  void end_range() noexcept override;
 
   void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
                    std::span<const float> offset, std::span<const float> factor, Mat out) override;

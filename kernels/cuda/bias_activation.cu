@@ -71,6 +71,7 @@ __global__ void __launch_bounds__(strip_threads)
 
 void CudaBackend::bias_activation(Activation activation, std::span<const float> bias, Mat pre,
                                   Mat out) {
+  const OperationRange range("bias_activation");
   require(pre.rows == out.rows && pre.columns == out.columns &&
               bias.size() == static_cast<std::size_t>(pre.columns),
           "bias_activation", "pre and out of B x K and a bias of K elements");
@@ -89,6 +90,7 @@ void CudaBackend::bias_activation(Activation activation, std::span<const float> 
 
 void CudaBackend::bias_activation_backward(Activation activation, ConstMat pre, ConstMat out,
                                            Mat gradient, std::span<float> bias_gradient) {
+  const OperationRange range("bias_activation_backward");
   require(pre.rows == gradient.rows && pre.columns == gradient.columns &&
               out.rows == gradient.rows && out.columns == gradient.columns &&
               (bias_gradient.empty() ||

@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(tile_threads)
 
 void CudaBackend::class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
                                       MatrixView<double> sums) {
+  const OperationRange range("class_distance_sums");
   constexpr const char* name = "class_distance_sums";
   const std::int64_t classes = sums.columns;
   require(labels.size() == static_cast<std::size_t>(x.rows) && sums.rows == x.rows, name,

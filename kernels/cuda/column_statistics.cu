@@ -97,6 +97,7 @@ void column_mean(cudaStream_t stream, FeatureView x, double* partials, double* m
 
 void CudaBackend::column_statistics(FeatureView x, std::span<double> mean,
                                     std::span<double> deviation) {
+  const OperationRange range("column_statistics");
   const auto columns = static_cast<std::size_t>(x.columns);
   require(mean.size() == columns && deviation.size() == columns, "column_statistics",
           "a mean and a deviation for each column");

@@ -49,6 +49,7 @@ __global__ void __launch_bounds__(covariance_threads)
 
 void CudaBackend::covariance(ConstMat x, std::span<const double> mean,
                              std::span<double> covariance) {
+  const OperationRange range("covariance");
   const std::int64_t columns = x.columns;
   require(mean.size() == static_cast<std::size_t>(columns) &&
               covariance.size() == static_cast<std::size_t>(columns * columns),

@@ -63,6 +63,7 @@ void gather(cudaStream_t stream, const T* source, const std::int32_t* index, std
 void CudaBackend::gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
                               std::span<const float> offset, std::span<const float> factor,
                               Mat out) {
+  const OperationRange range("gather_rows");
   const auto columns = static_cast<std::size_t>(out.columns);
   require(source.columns == out.columns && offset.size() == columns && factor.size() == columns,
           "gather_rows", "source, offset, factor and out of as many columns");

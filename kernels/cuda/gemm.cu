@@ -9,6 +9,7 @@ namespace hourglass::cuda {
 
 void CudaBackend::gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a,
                        ConstMat b, float beta, Mat c) {
+  const OperationRange range("gemm");
   const bool a_turned = transpose_a == Transpose::yes;
   const bool b_turned = transpose_b == Transpose::yes;
   const std::int64_t m = a_turned ? a.columns : a.rows;

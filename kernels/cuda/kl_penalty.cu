@@ -91,6 +91,7 @@ __global__ void __launch_bounds__(strip_threads)
 
 void CudaBackend::kl_penalty(ConstMat codes, float rho, float beta, Mat gradient,
                              std::span<float> mean_activation, double* penalty) {
+  const OperationRange range("kl_penalty");
   require(gradient.empty() || (gradient.rows == codes.rows && gradient.columns == codes.columns),
           "kl_penalty", "a gradient that is empty or of the shape of the codes");
   require(mean_activation.size() == static_cast<std::size_t>(codes.columns), "kl_penalty",

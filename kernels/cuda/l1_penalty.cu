@@ -49,6 +49,7 @@ __global__ void __launch_bounds__(l1_threads)
 }  // namespace
 
 void CudaBackend::l1_penalty(ConstMat codes, float weight, Mat gradient, double* penalty) {
+  const OperationRange range("l1_penalty");
   require(gradient.empty() || (gradient.rows == codes.rows && gradient.columns == codes.columns),
           "l1_penalty", "a gradient that is empty or of the shape of the codes");
   const std::int64_t size = codes.size();

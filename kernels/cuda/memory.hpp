@@ -45,6 +45,26 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
+/// An event with a time stamp.
+class TimedEvent {
+ public:
+  TimedEvent() { HOURGLASS_CUDA_CHECK(cudaEventCreate(&event_)); }
+  TimedEvent(const TimedEvent&) = delete;
+  TimedEvent& operator=(const TimedEvent&) = delete;
+  ~TimedEvent() { cudaEventDestroy(event_); }
+  void record(cudaStream_t stream) { HOURGLASS_CUDA_CHECK(cudaEventRecord(event_, stream)); }
+  /// Since `start`, which was recorded before; waits for this one.
+  [[nodiscard]] double seconds_since(const TimedEvent& start) const {
+    HOURGLASS_CUDA_CHECK(cudaEventSynchronize(event_));
+    float milliseconds = 0.0f;
+    HOURGLASS_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.event_, event_));
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 /// Device memory in the order of one stream, from the device's memory pool where it has one: then
 /// neither taking nor giving back waits for the GPU.
 class Heap {

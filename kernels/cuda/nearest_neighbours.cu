@@ -214,6 +214,7 @@ __global__ void __launch_bounds__(scan_threads, scan_resident)
 
 void CudaBackend::nearest_neighbours(ConstMat queries, ConstMat references, bool same,
                                      MatrixView<std::int32_t> index, Mat squared_distance) {
+  const OperationRange range("nearest_neighbours");
   constexpr const char* name = "nearest_neighbours";
   const std::int64_t columns = queries.columns;
   const std::int64_t k = index.columns;

@@ -155,6 +155,7 @@ __global__ void __launch_bounds__(threshold_threads)
 
 void CudaBackend::neighbour_ranks(ConstMat x, MatrixView<const std::int32_t> neighbours,
                                   MatrixView<std::int32_t> rank) {
+  const OperationRange range("neighbour_ranks");
   constexpr const char* name = "neighbour_ranks";
   const std::int64_t k = neighbours.columns;
   require(neighbours.rows == x.rows && rank.rows == x.rows && rank.columns == k, name,

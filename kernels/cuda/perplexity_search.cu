@@ -134,6 +134,7 @@ __global__ void __launch_bounds__(search_threads, search_resident)
 
 void CudaBackend::perplexity_search(ConstMat squared_distance, float perplexity, Mat conditional,
                                     std::span<float> precision) {
+  const OperationRange range("perplexity_search");
   constexpr const char* name = "perplexity_search";
   require(conditional.rows == squared_distance.rows &&
               conditional.columns == squared_distance.columns &&

@@ -20,6 +20,7 @@ struct SquaredError {
 void CudaBackend::squared_error(Activation activation, ConstMat pre, std::span<const float> bias,
                                 ConstMat targets, Mat gradient, std::span<float> bias_gradient,
                                 double* loss) {
+  const OperationRange range("squared_error");
   require(activation == Activation::sigmoid || activation == Activation::linear, "squared_error",
           "sigmoid or linear as the activation");
   if (activation == Activation::sigmoid) {

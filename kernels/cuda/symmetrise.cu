@@ -134,6 +134,7 @@ __global__ void __launch_bounds__(copy_threads)
 
 void CudaBackend::symmetrise(MatrixView<const std::int32_t> index, ConstMat conditional,
                              CsrView affinities) {
+  const OperationRange range("symmetrise");
   constexpr const char* name = "symmetrise";
   const std::int64_t n = index.rows;
   const std::int64_t k = index.columns;

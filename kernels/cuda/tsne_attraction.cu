@@ -50,6 +50,7 @@ __global__ void __launch_bounds__(attraction_threads, attraction_resident)
 }  // namespace
 
 void CudaBackend::tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) {
+  const OperationRange range("tsne_attraction");
   require(y.columns == 2 && force.columns == 2 && y.rows == affinities.rows &&
               force.rows == affinities.rows,
           "tsne_attraction", "y and force of N x 2");

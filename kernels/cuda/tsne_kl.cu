@@ -115,6 +115,7 @@ __global__ void __launch_bounds__(kl_threads)
 }  // namespace
 
 void CudaBackend::tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) {
+  const OperationRange range("tsne_kl");
   const std::int64_t points = affinities.rows;
   require(y.columns == 2 && y.rows == points, "tsne_kl", "y of N x 2");
   if (points == 0) {

@@ -166,6 +166,7 @@ class ExactRepulsion final : public Repulsion {
   }
 
   void evaluate(ConstMat y, Mat force, double* partition) override {
+    const OperationRange range("tsne_repulsion");
     require(y.rows == points_ && y.columns == 2 && force.rows == points_ && force.columns == 2,
             "tsne_repulsion", "y and force of N x 2 with the N that it was made for");
     if (points_ == 0) {

@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(update_threads)
 
 void CudaBackend::tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
                               const TsneSchedule* schedule, Mat y, Mat step, Mat gains) {
+  const OperationRange range("tsne_update");
   const auto fits = [&](ConstMat m) { return m.rows == y.rows && m.columns == 2; };
   require(fits(attraction) && fits(repulsion) && fits(y) && fits(step) && fits(gains),
           "tsne_update", "attraction, repulsion, y, step and gains of N x 2");
