@@ -19,7 +19,7 @@
 #define HOURGLASS_DYNAMIC_SHARED(T, name)                                   \
   extern __shared__ __align__(16) unsigned char hourglass_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(hourglass_dynamic_shared)
-#endif  // the CPU model defines its own
+#endif  // tests/sim, the CPU model, defines its own
 
 namespace hourglass::cuda {
 
@@ -33,8 +33,8 @@ inline constexpr int warp_size = 32;
 inline constexpr unsigned full_mask = 0xffffffffu;
 
 struct LaunchShape {
-  dim3 grid;
-  dim3 block;
+  dim3 grid = 1;
+  dim3 block = 1;
   std::size_t shared_bytes = 0;  ///< dynamic
   bool cooperative = false;      ///< all blocks resident, for grid-wide barriers
 };
@@ -62,6 +62,9 @@ void launch(const char* kernel_name, void (*kernel)(Parameters...), const Launch
     config.stream = stream;
     config.attrs = &cooperative;
     config.numAttrs = shape.cooperative ? 1 : 0;
+#if defined(HOURGLASS_SIM)
+    sim::name_next_launch(kernel_name);  // tests/sim: the CPU model knows kernels by name
+#endif
     error = cudaLaunchKernelEx(&config, kernel, arguments...);
   }
   if (error != cudaSuccess) [[unlikely]] {

@@ -78,6 +78,7 @@ Matrix64 class_distance_sums(const Matrix64& x, const std::vector<std::int32_t>&
   Matrix64 sums(x.rows, classes);
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.rows; ++j) {
+      if (labels[j] < 0 || labels[j] >= classes) continue;
       sums(i, labels[j]) += std::sqrt(squared_distance(x, i, x, j));
     }
   }

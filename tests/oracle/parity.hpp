@@ -42,8 +42,9 @@ struct BackendUnderTest {
 };
 void PrintTo(const BackendUnderTest& backend, std::ostream* out);
 
-/// The CPU backend with one thread and with three, CUDA where its library and a device are present,
-/// and those that were registered.
+/// The backends that were registered; where none was, the CPU backend with one thread and with
+/// three, and CUDA where its library and a device are present. HOURGLASS_SMALL_SIZES=1 keeps their
+/// sizes as small as those of emulated ones, for tools that slow a device down as much.
 std::vector<BackendUnderTest> backends_under_test();
 
 /// Why CUDA is not among them; empty where it is.
@@ -250,11 +251,14 @@ class BackendTest : public testing::TestWithParam<BackendUnderTest> {
   }
 };
 
-#define HOURGLASS_FOR_EVERY_BACKEND(Suite)                                            \
-  INSTANTIATE_TEST_SUITE_P(                                                           \
-      On, Suite, testing::ValuesIn(::hourglass::parity::backends_under_test()),       \
-      [](const testing::TestParamInfo<::hourglass::parity::BackendUnderTest>& info) { \
-        return info.param.name;                                                       \
-      })
+/// What a test is called after the backend that it runs on.
+inline std::string backend_name(const testing::TestParamInfo<BackendUnderTest>& info) {
+  return info.param.name;
+}
+
+#define HOURGLASS_FOR_EVERY_BACKEND(Suite)                                                \
+  INSTANTIATE_TEST_SUITE_P(On, Suite,                                                     \
+                           testing::ValuesIn(::hourglass::parity::backends_under_test()), \
+                           ::hourglass::parity::backend_name)
 
 }  // namespace hourglass::parity

@@ -1,4 +1,6 @@
 // class_distance_sums: for every row the sum of its distances to each class.
+#include <limits>
+
 #include "tests/oracle/neighbours.hpp"
 #include "tests/oracle/parity.hpp"
 
@@ -60,6 +62,19 @@ TEST_P(ClassDistanceSums, OfNearPointsFarFromTheOriginKeepTheirAccuracy) {
   for (int i = 0; i < 100; ++i)
     labels.push_back(i % 3);
   compare(trial(5, Shape{100, 8}), {100, 8}, 3, values, labels);
+}
+
+TEST_P(ClassDistanceSums, PassOverLabelsThatAreNoClass) {
+  Random random(7);
+  constexpr std::int64_t rows = 130;
+  std::vector<std::int32_t> labels;
+  for (int i = 0; i < rows; ++i)
+    labels.push_back(i % 7 - 2);  // -2 .. 4, of which 0 .. 2 are classes
+  labels[5] = std::numeric_limits<std::int32_t>::min();
+  labels[70] = std::numeric_limits<std::int32_t>::max();
+  compare(trial(7, Shape{rows, 5}), {rows, 5}, 3, random.normals(rows * 5), labels);
+  compare(trial(8, Shape{rows, 5}), {rows, 5}, 3, random.normals(rows * 5),
+          std::vector<std::int32_t>(rows, 3));
 }
 
 TEST_P(ClassDistanceSums, RefuseShapesThatDoNotFit) {

@@ -205,6 +205,18 @@ TEST_P(SimdTargets, RowsAndColumns) {
   }
 }
 
+TEST_P(SimdTargets, FmaChain) {
+  for (const std::int64_t size : {1, 15, 16, 17, 1003}) {
+    Random random(18);
+    std::vector<float> values = random.normals(size);
+    std::vector<double> want = widen(values);
+    for (double& v : want)
+      v = oracle::fma_chain(0.75, 0.5, 100, v);
+    backend_.fma_chain(0.75f, 0.5f, 100, values);
+    expect_close("fma_chain", {1, size}, values, row(want), {.relative = 1e-6});
+  }
+}
+
 /// Runs `operation` with one thread and with three and compares what it returns.
 template <class T>
 void expect_same_with_threads(const std::function<std::vector<T>(CpuBackend&)>& operation) {

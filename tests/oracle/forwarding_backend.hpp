@@ -1,0 +1,128 @@
+// A backend that hands every operation on to another: the base of backends for tests, which change
+// or watch a few of them.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "kernels/backend.hpp"
+
+namespace hourglass::testing_support {
+
+class ForwardingBackend : public Backend {
+ public:
+  explicit ForwardingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  [[nodiscard]] Backend& inner() const { return *inner_; }
+
+  [[nodiscard]] BackendInfo info() const override { return inner_->info(); }
+  [[nodiscard]] void* allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
+  void release(void* memory) noexcept override { inner_->release(memory); }
+  void upload(void* device, const void* host, std::size_t bytes) override {
+    inner_->upload(device, host, bytes);
+  }
+  void download(void* host, const void* device, std::size_t bytes) override {
+    inner_->download(host, device, bytes);
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    inner_->copy(to, from, bytes);
+  }
+  void fill(void* device, unsigned char value, std::size_t bytes) override {
+    inner_->fill(device, value, bytes);
+  }
+  void synchronize() override { inner_->synchronize(); }
+  [[nodiscard]] std::unique_ptr<Stopwatch> make_stopwatch() override {
+    return inner_->make_stopwatch();
+  }
+  void fma_chain(float a, float b, int terms, std::span<float> values) override {
+    inner_->fma_chain(a, b, terms, values);
+  }
+  void begin_range(const char* name) noexcept override { inner_->begin_range(name); }
+  void end_range() noexcept override { inner_->end_range(); }
+
+  void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
+                   std::span<const float> offset, std::span<const float> factor, Mat out) override {
+    inner_->gather_rows(source, index, first_row, offset, factor, out);
+  }
+  void column_statistics(FeatureView x, std::span<double> mean,
+                         std::span<double> deviation) override {
+    inner_->column_statistics(x, mean, deviation);
+  }
+  void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
+            float beta, Mat c) override {
+    inner_->gemm(transpose_a, transpose_b, alpha, a, b, beta, c);
+  }
+  void bias_activation(Activation activation, std::span<const float> bias, Mat pre,
+                       Mat out) override {
+    inner_->bias_activation(activation, bias, pre, out);
+  }
+  void bias_activation_backward(Activation activation, ConstMat pre, ConstMat out, Mat gradient,
+                                std::span<float> bias_gradient) override {
+    inner_->bias_activation_backward(activation, pre, out, gradient, bias_gradient);
+  }
+  void sigmoid_bce(ConstMat pre, std::span<const float> bias, ConstMat targets, float clip,
+                   Mat gradient, std::span<float> bias_gradient, double* loss) override {
+    inner_->sigmoid_bce(pre, bias, targets, clip, gradient, bias_gradient, loss);
+  }
+  void squared_error(Activation activation, ConstMat pre, std::span<const float> bias,
+                     ConstMat targets, Mat gradient, std::span<float> bias_gradient,
+                     double* loss) override {
+    inner_->squared_error(activation, pre, bias, targets, gradient, bias_gradient, loss);
+  }
+  void l1_penalty(ConstMat codes, float weight, Mat gradient, double* penalty) override {
+    inner_->l1_penalty(codes, weight, gradient, penalty);
+  }
+  void kl_penalty(ConstMat codes, float rho, float beta, Mat gradient,
+                  std::span<float> mean_activation, double* penalty) override {
+    inner_->kl_penalty(codes, rho, beta, gradient, mean_activation, penalty);
+  }
+  void adam(std::span<float> parameters, std::span<const float> gradients,
+            std::span<float> first_moment, std::span<float> second_moment, AdamOptions options,
+            AdamState* state) override {
+    inner_->adam(parameters, gradients, first_moment, second_moment, options, state);
+  }
+  void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override {
+    inner_->covariance(x, mean, covariance);
+  }
+  void nearest_neighbours(ConstMat queries, ConstMat references, bool same,
+                          MatrixView<std::int32_t> index, Mat squared_distance) override {
+    inner_->nearest_neighbours(queries, references, same, index, squared_distance);
+  }
+  void neighbour_ranks(ConstMat x, MatrixView<const std::int32_t> neighbours,
+                       MatrixView<std::int32_t> rank) override {
+    inner_->neighbour_ranks(x, neighbours, rank);
+  }
+  void perplexity_search(ConstMat squared_distance, float perplexity, Mat conditional,
+                         std::span<float> precision) override {
+    inner_->perplexity_search(squared_distance, perplexity, conditional, precision);
+  }
+  void symmetrise(MatrixView<const std::int32_t> index, ConstMat conditional,
+                  CsrView affinities) override {
+    inner_->symmetrise(index, conditional, affinities);
+  }
+  void tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) override {
+    inner_->tsne_attraction(affinities, y, force);
+  }
+  [[nodiscard]] std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
+                                                          std::int64_t points) override {
+    return inner_->make_repulsion(method, points);
+  }
+  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points) const override {
+    return inner_->best_repulsion(points);
+  }
+  void tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
+                   const TsneSchedule* schedule, Mat y, Mat step, Mat gains) override {
+    inner_->tsne_update(attraction, repulsion, partition, schedule, y, step, gains);
+  }
+  void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) override {
+    inner_->tsne_kl(affinities, y, kl);
+  }
+  void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
+                           MatrixView<double> sums) override {
+    inner_->class_distance_sums(x, labels, sums);
+  }
+
+ private:
+  std::unique_ptr<Backend> inner_;
+};
+
+}  // namespace hourglass::testing_support
