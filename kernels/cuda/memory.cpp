@@ -65,6 +65,9 @@ Scratch::Region Scratch::reserve(std::size_t bytes) {
     blocks_.push_back(heap_->allocate(grown));
     bytes_ = grown;
   }
+#if defined(HOURGLASS_SIM)
+  if (bytes_ > 0) sim::renew_workspace(blocks_.back(), bytes_);
+#endif
   return {blocks_.empty() ? nullptr : blocks_.back(), bytes_};
 }
 

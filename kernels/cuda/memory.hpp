@@ -82,7 +82,11 @@ class Heap {
 /// Bytes that `count` elements take in a Scratch reservation.
 template <class T>
 constexpr std::size_t padded(std::int64_t count) {
-  return (static_cast<std::size_t>(count) * sizeof(T) + 255) / 256 * 256;
+  std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+#if defined(HOURGLASS_SIM)
+  bytes += 256;  // a gap behind every part, which nothing may touch
+#endif
+  return (bytes + 255) / 256 * 256;
 }
 
 /// Workspace of the operations of one stream, valid until the next reservation: operations run one
@@ -108,6 +112,9 @@ class Scratch {
       const std::size_t bytes = padded<T>(count);
       require(bytes <= left_, "Scratch::Region::take", "no more taken than was reserved");
       left_ -= bytes;
+#if defined(HOURGLASS_SIM)
+      sim::guard_gap(next_ + static_cast<std::size_t>(count) * sizeof(T), next_ + bytes);
+#endif
       return reinterpret_cast<T*>(std::exchange(next_, next_ + bytes));
     }
 

@@ -1,3 +1,4 @@
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/probe.hpp"
 
 namespace hourglass::cuda {
@@ -9,7 +10,11 @@ __global__ void probe_kernel() {}
 
 cudaError_t probe_kernel_image() {
   cudaFuncAttributes attributes{};
-  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&probe_kernel));
+  const cudaError_t error =
+      cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&probe_kernel));
+  if (error != cudaSuccess) return error;
+  launch("probe_kernel", probe_kernel, {}, nullptr);
+  return cudaStreamSynchronize(nullptr);
 }
 
 }  // namespace hourglass::cuda

@@ -12,6 +12,17 @@
 #include "host/device_internal.hpp"
 #include "kernels/cpu/backend.hpp"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define HOURGLASS_PARITY_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HOURGLASS_PARITY_ASAN 1
+#endif
+#endif
+#if defined(HOURGLASS_PARITY_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace hourglass::parity {
 namespace {
 
@@ -160,15 +171,31 @@ GuardedMemory::GuardedMemory(Backend& backend, Role role, std::vector<std::byte>
 }
 
 GuardedMemory::~GuardedMemory() {
+  forbid_guards(false);
   backend_.release(memory_);
 }
 
 void GuardedMemory::reset() {
+  forbid_guards(false);
   backend_.upload(memory_, image_.data(), image_.size());
+  backend_.synchronize();
+  forbid_guards(true);
+}
+
+void GuardedMemory::forbid_guards([[maybe_unused]] bool forbidden) const {
+#if defined(HOURGLASS_PARITY_ASAN)
+  if (!forbidden) {
+    __asan_unpoison_memory_region(memory_, image_.size());
+  } else if (sanitizer_guards) {
+    __asan_poison_memory_region(memory_, front_);
+    __asan_poison_memory_region(memory_ + front_ + size_, image_.size() - front_ - size_);
+  }
+#endif
 }
 
 std::vector<std::byte> GuardedMemory::inspect(std::vector<std::string>& problems) const {
   std::vector<std::byte> now(image_.size());
+  forbid_guards(false);
   backend_.download(now.data(), memory_, now.size());
   const std::span before(image_);
   const std::span after(now);

@@ -112,10 +112,17 @@ class GuardedMemory {
   [[nodiscard]] std::byte* payload() const { return memory_ + front_; }
   [[nodiscard]] Role role() const { return role_; }
 
+  /// In builds with AddressSanitizer the guard zones are also out of bounds for all instrumented
+  /// code, whose memory the device's then is (cpu, sim): a single read ends the program. Turned off
+  /// where that is not what is tested.
+  inline static bool sanitizer_guards = true;
+
   /// The payload after the first of the two runs of a Trial.
   std::vector<std::byte> result;
 
  private:
+  void forbid_guards(bool forbidden) const;
+
   Backend& backend_;
   Role role_;
   std::vector<std::byte> image_;  ///< guards and payload before a run

@@ -30,11 +30,17 @@ TEST(BackendsUnderTest, CudaIsAmongThem) {
 
 // ---- the harness itself: one thread of the CPU backend does wrong on purpose ----
 
+class Harness : public testing::Test {
+ protected:
+  Harness() { GuardedMemory::sanitizer_guards = false; }
+  ~Harness() override { GuardedMemory::sanitizer_guards = true; }
+};
+
 BackendUnderTest some_backend() {
   return backends_under_test().front();
 }
 
-TEST(Harness, FindsAWriteBehindTheEnd) {
+TEST_F(Harness, FindsAWriteBehindTheEnd) {
   EXPECT_NONFATAL_FAILURE(
       {
         Trial trial(some_backend(), 1, "4");
@@ -44,7 +50,7 @@ TEST(Harness, FindsAWriteBehindTheEnd) {
       "behind its end");
 }
 
-TEST(Harness, FindsAWriteBeforeTheBegin) {
+TEST_F(Harness, FindsAWriteBeforeTheBegin) {
   EXPECT_NONFATAL_FAILURE(
       {
         Trial trial(some_backend(), 1, "4");
@@ -55,7 +61,7 @@ TEST(Harness, FindsAWriteBeforeTheBegin) {
       "before its begin");
 }
 
-TEST(Harness, FindsAWrittenInput) {
+TEST_F(Harness, FindsAWrittenInput) {
   EXPECT_NONFATAL_FAILURE(
       {
         Trial trial(some_backend(), 1, "4");
@@ -65,7 +71,7 @@ TEST(Harness, FindsAWrittenInput) {
       "an input, written at byte 8");
 }
 
-TEST(Harness, FindsRunsThatDiffer) {
+TEST_F(Harness, FindsRunsThatDiffer) {
   unsigned char run = 0;
   EXPECT_NONFATAL_FAILURE(
       {
@@ -76,7 +82,7 @@ TEST(Harness, FindsRunsThatDiffer) {
       "differs between two equal runs");
 }
 
-TEST(Harness, FindsAnElementThatIsNotWritten) {
+TEST_F(Harness, FindsAnElementThatIsNotWritten) {
   EXPECT_NONFATAL_FAILURE(
       {
         Trial trial(some_backend(), 1, "4");
@@ -87,7 +93,7 @@ TEST(Harness, FindsAnElementThatIsNotWritten) {
       "[0, 3] got ");
 }
 
-TEST(Harness, ComparesSoThatNanAndInfinityFail) {
+TEST_F(Harness, ComparesSoThatNanAndInfinityFail) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinity = std::numeric_limits<double>::infinity();
   const oracle::Matrix64 want(1, 2, std::vector<double>{1.0, 2.0});
@@ -105,7 +111,7 @@ TEST(Harness, ComparesSoThatNanAndInfinityFail) {
   EXPECT_NE(differences({nan, -infinity}, special, loose), "");
 }
 
-TEST(Harness, WantsTheRightRefusal) {
+TEST_F(Harness, WantsTheRightRefusal) {
   EXPECT_NONFATAL_FAILURE(expect_refused("gemm", [] {}), "accepted");
   EXPECT_NONFATAL_FAILURE(expect_refused("gemm", [] { throw std::invalid_argument("no"); }),
                           "does not name");

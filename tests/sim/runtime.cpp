@@ -5,12 +5,17 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/sim/fiber.hpp"
 #include "tests/sim/machine.hpp"
 
+#if HOURGLASS_SIM_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #else
 #define VALGRIND_MAKE_MEM_UNDEFINED(address, bytes)
+#define VALGRIND_MAKE_MEM_NOACCESS(address, bytes)
 #endif
 
 struct CUstream_st {
@@ -73,6 +78,23 @@ Machine& machine() {
 
 void name_next_launch(const char* kernel) {
   next_kernel = kernel;
+}
+
+void renew_workspace(void* memory, std::size_t bytes) {
+#if HOURGLASS_SIM_ASAN
+  __asan_unpoison_memory_region(memory, bytes);
+#endif
+  std::memset(memory, 0xff, bytes);
+  VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
+}
+
+void guard_gap([[maybe_unused]] void* begin, [[maybe_unused]] void* end) {
+  [[maybe_unused]] const auto bytes =
+      static_cast<std::size_t>(static_cast<std::byte*>(end) - static_cast<std::byte*>(begin));
+#if HOURGLASS_SIM_ASAN
+  __asan_poison_memory_region(begin, bytes);
+#endif
+  VALGRIND_MAKE_MEM_NOACCESS(begin, bytes);
 }
 
 cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel,
@@ -205,6 +227,9 @@ cudaError_t cudaFree(void* memory) {
     throw hourglass::sim::Fault("cudaFree: memory that is not allocated");
   }
   machine().allocated_bytes -= found->second;
+#if HOURGLASS_SIM_ASAN
+  __asan_unpoison_memory_region(memory, found->second);
+#endif
   machine().allocations.erase(found);
   std::free(memory);
   return cudaSuccess;

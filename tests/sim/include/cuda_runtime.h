@@ -332,6 +332,11 @@ namespace hourglass::sim {
 /// Names the next launch of this thread (kernels/cuda/launch.cuh calls it).
 void name_next_launch(const char* kernel);
 
+/// kernels/cuda's workspace, one allocation that its operations share: as good as new, full of NaN
+/// bits, and with gaps between its parts that sanitizers guard.
+void renew_workspace(void* memory, std::size_t bytes);
+void guard_gap(void* begin, void* end);
+
 /// What a GPU's runtime checks of a launch before it starts, then the launch.
 cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel,
                           const std::function<void()>& thread);

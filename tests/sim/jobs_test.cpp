@@ -1,0 +1,122 @@
+// Whole jobs on the model of CUDA, as on the CPU within rounding: the drivers of host/ and the
+// kernels of kernels/cuda together.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "hourglass/autoencoder.hpp"
+#include "hourglass/training.hpp"
+#include "hourglass/tsne.hpp"
+#include "kernels/cpu/backend.hpp"
+#include "kernels/cuda/backend.hpp"
+#include "tests/oracle/parity.hpp"
+
+namespace hourglass {
+namespace {
+
+Device cpu_device() {
+  return Device::over(std::make_unique<cpu::CpuBackend>(1), "cpu");
+}
+
+Device sim_device() {
+  return Device::over(std::make_unique<cuda::CudaBackend>(0), "cuda:0");
+}
+
+/// Rows of bytes that look a little like pictures: bright in one of five regions.
+Dataset pictures(std::int64_t rows, std::int64_t columns) {
+  parity::Random random(5);
+  Dataset data;
+  data.name = "pictures";
+  data.rows = rows;
+  data.columns = columns;
+  std::vector<std::uint8_t> values(static_cast<std::size_t>(rows * columns));
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j) {
+      const bool bright = j * 5 / columns == i % 5;
+      values[static_cast<std::size_t>(i * columns + j)] =
+          static_cast<std::uint8_t>(random.below(bright ? 256 : 40));
+    }
+  }
+  data.values = std::move(values);
+  return data;
+}
+
+void expect_close(const std::vector<float>& got, const std::vector<float>& want, double relative) {
+  ASSERT_EQ(got.size(), want.size());
+  double largest = 0.0;
+  for (const float value : want)
+    largest = std::max(largest, std::abs(double{value}));
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    ASSERT_TRUE(std::abs(double{got[i]} - double{want[i]}) <= relative * largest)
+        << "[" << i << "] " << got[i] << " on the model, " << want[i] << " on the CPU";
+  }
+}
+
+struct Fitted {
+  Autoencoder model;
+  History history;
+};
+
+Fitted fitted(Device device, const AutoencoderSpec& spec, const Sparsity& sparsity) {
+  const Dataset data = pictures(150, spec.inputs);
+  Fitted result{Autoencoder::initialise(spec, Scaler::fit(device, data, Scaling::unit), 3), {}};
+  TrainingOptions options;
+  options.epochs = 2;
+  options.batch = 64;  // two whole batches and a part of one
+  options.sparsity = sparsity;
+  result.history = fit(device, result.model, data, options);
+  return result;
+}
+
+void expect_equal_training(const AutoencoderSpec& spec, const Sparsity& sparsity) {
+  const Fitted sim = fitted(sim_device(), spec, sparsity);
+  const Fitted cpu = fitted(cpu_device(), spec, sparsity);
+  ASSERT_EQ(sim.history.epochs.size(), 2u);
+  for (std::size_t e = 0; e < 2; ++e) {
+    EXPECT_NEAR(sim.history.epochs[e].loss, cpu.history.epochs[e].loss,
+                1e-5 * cpu.history.epochs[e].loss);
+  }
+  EXPECT_LT(sim.history.epochs[1].loss, sim.history.epochs[0].loss);
+  // Adam divides by the root of the second moment: where a gradient is rounding, so is its sign.
+  expect_close(sim.model.parameters, cpu.model.parameters, 1e-3);
+}
+
+TEST(Jobs, TrainsTheSimpleAutoencoder) {
+  expect_equal_training({}, {});
+}
+
+TEST(Jobs, TrainsADeepAutoencoderWithEachPenalty) {
+  AutoencoderSpec spec;
+  spec.inputs = 36;
+  spec.hidden = {17, 8};
+  spec.code_activation = Activation::sigmoid;
+  expect_equal_training(spec, Sparsity::parse("l1:1e-3"));
+  expect_equal_training(spec, Sparsity::parse("kl:0.1:0.01"));
+}
+
+TEST(Jobs, EmbedsPoints) {
+  const std::int64_t n = 150;
+  parity::Random random(9);
+  Matrix x(n, 5);
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < 5; ++j)
+      x(i, j) = static_cast<float>(random.normal() + (j == i % 3 ? 6.0 : 0.0));
+  }
+  TsneOptions options;
+  options.perplexity = 10;
+  options.iterations = 12;
+  options.exaggeration_iterations = 6;
+  options.start = TsneStart::random;
+  options.method = TsneMethod::exact;
+  Device sim = sim_device();
+  Device cpu = cpu_device();
+  const TsneResult got = tsne(sim, x, options);
+  const TsneResult want = tsne(cpu, x, options);
+  EXPECT_NEAR(got.kl_divergence, want.kl_divergence, 1e-4 * want.kl_divergence);
+  expect_close(got.map.values, want.map.values, 1e-3);
+}
+
+}  // namespace
+}  // namespace hourglass
