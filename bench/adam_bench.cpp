@@ -1,11 +1,12 @@
-// adam: 16 bytes read, 12 written and 12 FLOPs a parameter. 50,992 are 784-32-784's.
+// adam: 16 bytes read, 12 written and 12 FLOPs a parameter. 50,992 are 784-32-784's, 402,192
+// 784-256-784's.
 #include "bench/fixture.hpp"
 
 namespace hourglass::bench {
 namespace {
 
 const Registration adam([](const Device& device) {
-  for (const std::int64_t size : {50992, 402192, 16777216}) {
+  for (const std::int64_t size : {50992, 402192, device.large() ? 67108864 : 16777216}) {
     device.add("adam", std::to_string(size), [size](Backend& backend, Timer& timer) {
       Buffer<float> parameters = random_buffer(backend, size);
       Buffer<float> gradients = random_buffer(backend, size, -1e-3f, 1e-3f);

@@ -13,11 +13,18 @@ constexpr struct {
                    {Activation::gelu, "gelu"},
                    {Activation::tanh, "tanh"},
                    {Activation::sigmoid, "sigmoid"}};
-constexpr Shape shapes[] = {{256, 2}, {256, 32}, {256, 256}, {4096, 784}};
+
+/// The article's layers, and for its activations a layer that fills the device.
+std::vector<Shape> shapes_of(const Device& device, Activation f) {
+  if (f == Activation::relu || f == Activation::sigmoid) {
+    return {{256, 2}, {256, 32}, {256, 256}, {device.large() ? 65536 : 4096, 784}};
+  }
+  return {{256, 256}, {device.large() ? 65536 : 4096, 784}};
+}
 
 const Registration forward([](const Device& device) {
   for (const auto [f, name] : activations) {
-    for (const Shape shape : shapes) {
+    for (const Shape shape : shapes_of(device, f)) {
       device.add("bias_activation", fmt::format("{}/{}", name, shape.name()),
                  [f = f, shape](Backend& backend, Timer& timer) {
                    Buffer<float> pre = random_buffer(backend, shape.size());
@@ -35,20 +42,28 @@ const Registration forward([](const Device& device) {
 
 const Registration backward([](const Device& device) {
   for (const auto [f, name] : activations) {
-    for (const Shape shape : shapes) {
+    for (const Shape shape : shapes_of(device, f)) {
       device.add("bias_activation_backward", fmt::format("{}/{}", name, shape.name()),
                  [f = f, shape](Backend& backend, Timer& timer) {
-                   // An output in (0, 1) keeps the gradient from growing while it is multiplied
-                   // again.
                    Buffer<float> out = random_buffer(backend, shape.size(), 0.0f, 1.0f);
-                   Buffer<float> gradient = random_buffer(backend, shape.size());
+                   const Buffer<float> start = random_buffer(backend, shape.size());
+                   Buffer<float> gradient(backend, shape.size());
                    Buffer<float> bias_gradient(backend, shape.columns);
                    const Mat y = out.matrix(shape.rows, shape.columns);
                    const double bytes = derivative_from_output(f) ? 12.0 : 16.0;
-                   timer.run({.bytes = bytes * static_cast<double>(shape.size())}, [&] {
-                     backend.bias_activation_backward(
-                         f, y, y, gradient.matrix(shape.rows, shape.columns), bias_gradient.span());
-                   });
+                   // Each call multiplies the gradient by f' again; it must not fade to subnormal
+                   // numbers.
+                   timer.run(
+                       {.bytes = bytes * static_cast<double>(shape.size())},
+                       [&] {
+                         backend.bias_activation_backward(
+                             f, y, y, gradient.matrix(shape.rows, shape.columns),
+                             bias_gradient.span());
+                       },
+                       [&] {
+                         backend.copy(gradient.data(), start.data(),
+                                      static_cast<std::size_t>(shape.size()) * sizeof(float));
+                       });
                  });
     }
   }

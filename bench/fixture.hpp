@@ -1,18 +1,16 @@
 // What every benchmark of an operation is made of. A file bench/<op>_bench.cpp registers its
 // operation once; the program runs it on every device that it is told to (--device), through the
-// table of operations, and names the case <device>/<operation>/<shape>:
+// table of operations, with its data in the caches and out of them:
 //
 //   const Registration adam([](const Device& device) {
 //     device.add("adam", "50992", [](Backend& backend, Timer& timer) {
-//       Buffer<float> p(backend, values(50992)); ...
+//       Buffer<float> p = random_buffer(backend, 50992); ...
 //       timer.run({.bytes = 28.0 * 50992, .flops = 12.0 * 50992}, [&] { backend.adam(...); });
 //     });
 //   });
 //
-// Times are of the wall clock, an operation after the other without a wait between them, as they
-// come in a training step: data is where the operation before left it, in cache if it fits. The
-// counters bytes/s and flop/s come from the counts that the benchmark states: what the operation
-// must move and compute at least, not what it does.
+// gives <device>/adam/50992/warm and <device>/adam/50992/cold. What is timed and counted:
+// bench/README.md.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -20,105 +18,150 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <regex>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bench/ceilings.hpp"
+#include "bench/data.hpp"
 #include "kernels/backend.hpp"
 #include "kernels/buffer.hpp"
-#include "kernels/philox.hpp"
 
 namespace hourglass::bench {
 
+/// Which ceiling the arithmetic of an operation is held against.
+enum class Rate { fma, gemm };
+
+/// What a call must move and compute at least; not what it does.
 struct Cost {
   double bytes = 0.0;
   double flops = 0.0;
+  Rate rate = Rate::fma;
+  /// Bytes that calls touch one after another, where that is more than one call's; decides whether
+  /// warm data can lie in a cache.
+  double working_set = 0.0;
+};
+
+/// Which cases are asked for: --benchmark_filter, a regular expression as Google Benchmark takes
+/// it, with a leading - for all but those that match.
+class Filter {
+ public:
+  /// Throws UsageError where it is no regular expression.
+  explicit Filter(std::string text);
+  /// A case is found by any of its names.
+  [[nodiscard]] bool selects(const std::vector<std::string>& names) const;
+
+ private:
+  bool inverted_ = false;
+  std::regex expression_;
+};
+
+enum class Caches {
+  warm,  ///< calls after one another, each on the data of the one before
+  cold,  ///< a call at a time, after the caches were filled with other data
+  whole  ///< as warm, with the time that the host needs to ask for the work
+};
+
+/// A device under test, and what a timing needs beside the operation.
+class Bench {
+ public:
+  Bench(std::string name, Backend& backend, double min_seconds);
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] Backend& backend() const { return backend_; }
+  /// A GPU: work is made large enough to fill it.
+  [[nodiscard]] bool large() const { return large_; }
+  [[nodiscard]] double min_seconds() const { return min_seconds_; }
+  [[nodiscard]] double cache_bytes() const { return cache_bytes_; }
+
+  /// Measures the ceilings; before the first timing.
+  void prepare();
+  [[nodiscard]] const Ceilings& ceilings() const { return ceilings_; }
+
+  /// Reads and writes more than every cache holds.
+  void displace();
+  [[nodiscard]] double displace_seconds() const { return displace_seconds_; }
+  /// Keeps a GPU busy for about so long without touching its caches, so that what is asked of it
+  /// next is queued by the time that it begins. Nothing on a device that computes within the call.
+  void give_head_start(double seconds);
+
+ private:
+  std::string name_;
+  Backend& backend_;
+  bool large_;
+  double min_seconds_;
+  double cache_bytes_;
+  Ceilings ceilings_;
+  Buffer<unsigned char> other_data_;
+  double displace_seconds_ = 0.0;
+  Buffer<float> chain_;
+  double terms_per_second_ = 0.0;
 };
 
 class Timer {
  public:
-  Timer(benchmark::State& state, Backend& backend) : state_(state), backend_(backend) {}
+  Timer(benchmark::State& state, Bench& bench, Caches caches)
+      : state_(state), bench_(bench), caches_(caches) {}
 
-  template <class Operation>
-  void run(Cost cost, Operation&& operation) {
-    constexpr int calls =
-        8;  // between waits for the device, whose latency would be timed otherwise
-    operation();
-    backend_.synchronize();
-    while (state_.KeepRunningBatch(calls)) {
-      for (int i = 0; i < calls; ++i)
-        operation();
-      backend_.synchronize();
-    }
-    using benchmark::Counter;
-    const auto rate = Counter::kIsIterationInvariantRate;
-    if (cost.bytes > 0.0) state_.counters["bytes/s"] = Counter(cost.bytes, rate);
-    if (cost.flops > 0.0) state_.counters["flop/s"] = Counter(cost.flops, rate);
-  }
+  /// Times `operation`, once in a benchmark. `restore`, where given, is called before each sample
+  /// and not timed: it puts back what calls change.
+  void run(const Cost& cost, const std::function<void()>& operation,
+           const std::function<void()>& restore = {});
 
  private:
+  struct Plan {
+    int calls = 1;            ///< between start and stop
+    int samples = 1;          ///< of these
+    double head_start = 0.0;  ///< seconds
+  };
+  Plan make_plan(Stopwatch& watch, const std::function<void()>& operation);
+  void count(const Cost& cost, const std::vector<double>& seconds);  // sorted
+
   benchmark::State& state_;
-  Backend& backend_;
+  Bench& bench_;
+  Caches caches_;
 };
 
+/// A device as the benchmarks' files see it when they register their cases.
 class Device {
  public:
-  Device(std::string name, Backend& backend) : name_(std::move(name)), backend_(&backend) {}
+  using Body = std::function<void(Backend&, Timer&)>;
 
-  [[nodiscard]] Backend& backend() const { return *backend_; }
+  Device(Bench& bench, const Filter& filter) : bench_(&bench), filter_(&filter) {}
 
-  /// One case. `body` prepares buffers and calls the timer's run once.
-  void add(const std::string& operation, const std::string& shape,
-           std::function<void(Backend&, Timer&)> body) const {
-    benchmark::RegisterBenchmark(
-        fmt::format("{}/{}/{}", name_, operation, shape).c_str(),
-        [backend = backend_, body = std::move(body)](benchmark::State& state) {
-          Timer timer(state, *backend);
-          body(*backend, timer);
-        })
-        ->UseRealTime()
-        ->Unit(benchmark::kMicrosecond);
-  }
+  [[nodiscard]] Backend& backend() const { return bench_->backend(); }
+  [[nodiscard]] bool large() const { return bench_->large(); }
+
+  /// <device>/<operation>/<shape>/warm and .../cold. `operation` is one of kernels.hpp, whose
+  /// kernels' names find the case as well. `body` prepares buffers and calls the timer's run once.
+  void add(const std::string& operation, const std::string& shape, const Body& body) const;
+  /// <device>/<name>/<shape>: a training step or an iteration with all its operations.
+  void add_whole(const std::string& name, const std::string& shape, const Body& body) const;
 
  private:
-  std::string name_;
-  Backend* backend_;
+  void add_case(const std::vector<std::string>& names, Caches caches, const Body& body) const;
+
+  Bench* bench_;
+  const Filter* filter_;
 };
+
+/// Cases that were registered, and of those that ran the ones that failed.
+struct Tally {
+  int selected = 0;
+  int failed = 0;
+};
+Tally& tally();
 
 using Suite = void (*)(const Device& device);
 
 /// Every operation that was registered.
-inline std::vector<Suite>& suites() {
-  static std::vector<Suite> all;
-  return all;
-}
+std::vector<Suite>& suites();
 
 struct Registration {
   explicit Registration(Suite suite) { suites().push_back(suite); }
-};
-
-/// Numbers evenly distributed over [low, high), the same on every machine.
-inline std::vector<float> values(std::int64_t count, float low = -1.0f, float high = 1.0f) {
-  std::vector<float> result(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < result.size(); ++i) {
-    const std::uint32_t bits = philox4x32(1, i, 0, 0).v[0];
-    result[i] = low + (high - low) * static_cast<float>(bits >> 8) * 0x1p-24f;
-  }
-  return result;
-}
-
-/// A matrix of such numbers in the backend's memory.
-inline Buffer<float> random_buffer(Backend& backend, std::int64_t count, float low = -1.0f,
-                                   float high = 1.0f) {
-  return {backend, std::span<const float>(values(count, low, high))};
-}
-
-struct Shape {
-  std::int64_t rows;
-  std::int64_t columns;
-  [[nodiscard]] std::int64_t size() const { return rows * columns; }
-  [[nodiscard]] std::string name() const { return fmt::format("{}x{}", rows, columns); }
 };
 
 }  // namespace hourglass::bench

@@ -1,5 +1,5 @@
 // gemm: 2 M N K FLOPs. The five products of a training step at batch 256, for 784-32-784,
-// 784-256-784 and 784-2-784, the layers of 784-128-64-2, and one large product as the ceiling.
+// 784-256-784 and 784-2-784, the layers of 784-128-64-2, and large products.
 #include "bench/fixture.hpp"
 
 namespace hourglass::bench {
@@ -15,7 +15,8 @@ void add(const Device& device, const char* what, Transpose ta, Transpose tb, std
                const Mat x = ta == Transpose::yes ? a.matrix(k, m) : a.matrix(m, k);
                const Mat y = tb == Transpose::yes ? b.matrix(n, k) : b.matrix(k, n);
                timer.run({.bytes = 4.0 * static_cast<double>(m * k + k * n + m * n),
-                          .flops = 2.0 * static_cast<double>(m * n * k)},
+                          .flops = 2.0 * static_cast<double>(m * n * k),
+                          .rate = Rate::gemm},
                          [&] { backend.gemm(ta, tb, 1.0f, x, y, 0.0f, c.matrix(m, n)); });
              });
 }
@@ -37,6 +38,13 @@ const Registration gemm([](const Device& device) {
   add_layer(device, 128, 64, false);
   add_layer(device, 64, 2, false);
   add(device, "large", Transpose::no, Transpose::no, 2048, 2048, 2048);
+  if (device.large()) {
+    add(device, "large", Transpose::no, Transpose::no, 8192, 8192, 8192);
+    // What a training step of wide layers and large batches asks for.
+    add(device, "forward", Transpose::no, Transpose::no, 16384, 2048, 784);
+    add(device, "weights", Transpose::yes, Transpose::no, 784, 2048, 16384);
+    add(device, "input", Transpose::no, Transpose::yes, 16384, 784, 2048);
+  }
 });
 
 }  // namespace

@@ -5,7 +5,8 @@ namespace hourglass::bench {
 namespace {
 
 const Registration l1_penalty([](const Device& device) {
-  for (const Shape shape : {Shape{256, 32}, Shape{256, 256}}) {
+  for (const Shape shape :
+       {Shape{256, 32}, Shape{256, 256}, Shape{device.large() ? 65536 : 4096, 256}}) {
     device.add("l1_penalty", shape.name(), [shape](Backend& backend, Timer& timer) {
       Buffer<float> codes = random_buffer(backend, shape.size());
       Buffer<float> gradient(backend, shape.size());

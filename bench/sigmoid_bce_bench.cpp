@@ -6,7 +6,7 @@ namespace hourglass::bench {
 namespace {
 
 void add(const Device& device, Shape shape, bool wants_gradient) {
-  device.add(wants_gradient ? "sigmoid_bce" : "sigmoid_bce_loss", shape.name(),
+  device.add("sigmoid_bce", (wants_gradient ? "gradient/" : "loss/") + shape.name(),
              [=](Backend& backend, Timer& timer) {
                Buffer<float> pre = random_buffer(backend, shape.size(), -6.0f, 6.0f);
                Buffer<float> targets = random_buffer(backend, shape.size(), 0.0f, 1.0f);
@@ -26,7 +26,7 @@ void add(const Device& device, Shape shape, bool wants_gradient) {
 }
 
 const Registration sigmoid_bce([](const Device& device) {
-  for (const Shape shape : {Shape{256, 784}, Shape{4096, 784}}) {
+  for (const Shape shape : {Shape{256, 784}, Shape{device.large() ? 65536 : 4096, 784}}) {
     add(device, shape, true);
     add(device, shape, false);
   }

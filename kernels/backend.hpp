@@ -99,6 +99,11 @@ class Backend {
   // ------------------------------------------------------------------------------------------
   [[nodiscard]] virtual std::unique_ptr<Stopwatch> make_stopwatch() = 0;
 
+  /// values[i] = v after `terms` turns of v = v a + b, one fused multiply-add each (rounded twice
+  /// where the machine has none). 2 FLOP a turn and 8 bytes a value in all: measures the arithmetic
+  /// ceiling, against which benchmarks hold the other operations. terms >= 0.
+  virtual void fma_chain(float a, float b, int terms, std::span<float> values) = 0;
+
   /// A name for all that is done until end_range(), shown by a profiler of the device (NVTX);
   /// nests. Use Range.
   virtual void begin_range(const char* name) noexcept = 0;
@@ -226,8 +231,9 @@ class Backend {
 
   // ---- scores
   // ------------------------------------------------------------------------------------------------
-  /// sums[i, c] = sum over the rows j with labels[j] = c of |x_i - x_j|, float64. Silhouettes are
-  /// made of these.
+  /// sums[i, c] = sum over the rows j with labels[j] = c of |x_i - x_j|, float64. A row whose label
+  /// is outside 0 .. C-1 belongs to no class: it adds to no sum, but has its row of sums.
+  /// Silhouettes are made of these.
   virtual void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
                                    MatrixView<double> sums) = 0;
 };

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <string>
 
 #include "hourglass/error.hpp"
@@ -18,6 +19,11 @@ extern "C" void openblas_set_num_threads(int threads);
 
 namespace hourglass::cpu {
 namespace {
+
+// One thread does not saturate the memory, and a copy below this size is done before another has
+// begun.
+constexpr std::int64_t bytes_for_threads = std::int64_t{1} << 18;
+constexpr std::int64_t page_bytes = 4096;
 
 int available_processors() {
   cpu_set_t set;
@@ -57,11 +63,36 @@ std::uint64_t available_memory() {
   return available;
 }
 
+/// The caches of the last level that the available processors have, in all; 0 where the system does
+/// not say. Not by sysconf(), which on some processors counts a shared cache once a thread.
 std::uint64_t last_level_cache() {
-  for (const int level : {_SC_LEVEL3_CACHE_SIZE, _SC_LEVEL2_CACHE_SIZE}) {
-    if (const long bytes = sysconf(level); bytes > 0) return static_cast<std::uint64_t>(bytes);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
+  int last_level = 0;
+  std::map<std::string, std::uint64_t> caches;  // by the processors that share one
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (!CPU_ISSET(processor, &set)) continue;
+    for (int index = 0;; ++index) {
+      const std::string folder =
+          fmt::format("/sys/devices/system/cpu/cpu{}/cache/index{}/", processor, index);
+      int level = 0;
+      std::uint64_t kilobytes = 0;
+      std::string shared_by;
+      if (!(std::ifstream(folder + "level") >> level)) break;
+      if (level < last_level || !(std::ifstream(folder + "size") >> kilobytes) ||
+          !(std::ifstream(folder + "shared_cpu_list") >> shared_by)) {
+        continue;
+      }
+      if (level > last_level) caches.clear();
+      last_level = level;
+      caches[shared_by] = kilobytes * 1024;  // "32768K"
+    }
   }
-  return 0;
+  std::uint64_t bytes = 0;
+  for (const auto& [shared_by, size] : caches)
+    bytes += size;
+  return bytes;
 }
 
 class WallStopwatch final : public Stopwatch {
@@ -113,7 +144,8 @@ BackendInfo CpuBackend::info() const {
   info.memory_bytes = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                       static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   info.free_bytes = available_memory();
-  info.cache_bytes = last_level_cache();
+  static const std::uint64_t cache_bytes = last_level_cache();  // hundreds of files to read
+  info.cache_bytes = cache_bytes;
   return info;
 }
 
@@ -136,11 +168,20 @@ void CpuBackend::download(void* host, const void* device, std::size_t bytes) {
 }
 
 void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
-  if (bytes > 0) std::memmove(to, from, bytes);
+  pool_.for_ranges(static_cast<std::int64_t>(bytes), page_bytes, bytes_for_threads,
+                   [&](std::int64_t begin, std::int64_t end, int) {
+                     std::memcpy(static_cast<std::byte*>(to) + begin,
+                                 static_cast<const std::byte*>(from) + begin,
+                                 static_cast<std::size_t>(end - begin));
+                   });
 }
 
 void CpuBackend::fill(void* device, unsigned char value, std::size_t bytes) {
-  if (bytes > 0) std::memset(device, value, bytes);
+  pool_.for_ranges(static_cast<std::int64_t>(bytes), page_bytes, bytes_for_threads,
+                   [&](std::int64_t begin, std::int64_t end, int) {
+                     std::memset(static_cast<std::byte*>(device) + begin, value,
+                                 static_cast<std::size_t>(end - begin));
+                   });
 }
 
 std::unique_ptr<Stopwatch> CpuBackend::make_stopwatch() {

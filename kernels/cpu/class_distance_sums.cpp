@@ -40,10 +40,11 @@ double sum_of_roots(const float* HWY_RESTRICT values, std::int64_t count) {
   return total;
 }
 
-/// Rows [first, first + count); `ordered` holds the rows by class, class c from class_begin[c] on.
+/// Rows [first, first + count); `ordered` holds the rows that have a class by it, class c from
+/// class_begin[c] on.
 void class_sums_of_block(ConstMat x, const float* ordered, const std::int64_t* class_begin,
                          MatrixView<double> sums, std::int64_t first, std::int64_t count) {
-  const std::int64_t d = x.columns, n = x.rows, classes = sums.columns;
+  const std::int64_t d = x.columns, classes = sums.columns, n = class_begin[classes];
   const auto packed = hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * d));
   const auto tile = hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * count));
   std::fill(sums.data + first * classes, sums.data + (first + count) * classes, 0.0);
@@ -77,17 +78,19 @@ void CpuBackend::class_distance_sums(ConstMat x, std::span<const std::int32_t> l
   require(static_cast<std::int64_t>(labels.size()) == x.rows && sums.rows == x.rows, name,
           "a label and a row of sums for each row of x");
   const std::int64_t classes = sums.columns;
+  const auto is_class = [&](std::int32_t label) { return label >= 0 && label < classes; };
   std::vector<std::int64_t> class_begin(static_cast<std::size_t>(classes) + 1, 0);
   for (const std::int32_t label : labels) {
-    require(label >= 0 && label < classes, name, "labels from 0 to the columns of sums");
-    ++class_begin[static_cast<std::size_t>(label) + 1];
+    if (is_class(label)) ++class_begin[static_cast<std::size_t>(label) + 1];
   }
   for (std::size_t c = 1; c < class_begin.size(); ++c)
     class_begin[c] += class_begin[c - 1];
   std::vector<std::int64_t> next(class_begin.begin(), class_begin.end() - 1);
   std::vector<float> ordered(static_cast<std::size_t>(x.size()));
   for (std::int64_t i = 0; i < x.rows; ++i) {
-    const std::int64_t at = next[static_cast<std::size_t>(labels[static_cast<std::size_t>(i)])]++;
+    const std::int32_t label = labels[static_cast<std::size_t>(i)];
+    if (!is_class(label)) continue;
+    const std::int64_t at = next[static_cast<std::size_t>(label)]++;
     std::copy_n(x.data + i * x.columns, x.columns, ordered.data() + at * x.columns);
   }
   pool_.for_chunks(x.rows, 64, [&](std::int64_t begin, std::int64_t end, int) {

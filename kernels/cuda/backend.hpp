@@ -51,6 +51,7 @@ class CudaBackend final : public Backend {
   void begin_range(const char* name) noexcept override;
   void end_range() noexcept override;
 
+  void fma_chain(float a, float b, int terms, std::span<float> values) override;
   void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
                    std::span<const float> offset, std::span<const float> factor, Mat out) override;
   void column_statistics(FeatureView x, std::span<double> mean,

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace hourglass::testing_support {
@@ -27,16 +28,21 @@ inline std::string read_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+/// A program of the build, beside this test.
+inline std::string beside_this_test(const char* program) {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / program).string();
+}
+
 /// HOURGLASS_COMMAND, else `hourglass` beside this test.
 inline std::string command_path() {
   if (const char* given = std::getenv("HOURGLASS_COMMAND")) return given;
-  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "hourglass").string();
+  return beside_this_test("hourglass");
 }
 
 /// A temporary directory in which commands run; removed at the end.
 class Workplace {
  public:
-  Workplace() {
+  explicit Workplace(std::string program = command_path()) : program_(std::move(program)) {
     std::string pattern =
         (std::filesystem::temp_directory_path() / "hourglass-command-XXXXXX").string();
     if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
@@ -55,7 +61,7 @@ class Workplace {
 
   /// Starts the command; its output goes to the files "stdout" and "stderr" of the directory.
   [[nodiscard]] pid_t start(const std::vector<std::string>& arguments) const {
-    std::vector<std::string> all{command_path()};
+    std::vector<std::string> all{program_};
     all.insert(all.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& argument : all)
@@ -107,6 +113,7 @@ class Workplace {
   }
 
  private:
+  std::string program_;
   std::filesystem::path directory_;
 };
 

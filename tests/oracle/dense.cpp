@@ -263,6 +263,12 @@ void Adam::step(std::vector<double>& parameters, const std::vector<double>& grad
   }
 }
 
+double fma_chain(double a, double b, int terms, double v) {
+  for (int t = 0; t < terms; ++t)
+    v = a * v + b;
+  return v;
+}
+
 Matrix64 covariance(const Matrix64& x, const std::vector<double>& mean) {
   Matrix64 result(x.columns, x.columns);
   for (std::int64_t i = 0; i < x.columns; ++i) {

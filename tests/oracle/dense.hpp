@@ -86,6 +86,9 @@ struct Adam {
             double learning_rate);
 };
 
+/// v after `terms` turns of v = a v + b.
+double fma_chain(double a, double b, int terms, double v);
+
 /// sum over rows of (x_i - mean_i)(x_j - mean_j) / (N - 1).
 Matrix64 covariance(const Matrix64& x, const std::vector<double>& mean);
 

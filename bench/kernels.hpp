@@ -1,0 +1,47 @@
+// Which CUDA kernels an operation of the table launches, so that --benchmark_filter finds a kernel
+// by its name. tests/bench holds this against the sources.
+#pragma once
+
+#include <map>
+#include <string_view>
+#include <vector>
+
+namespace hourglass::bench {
+
+/// Operations of the benchmarks' names, as in kernels/backend.hpp. Copies and fills are the CUDA
+/// runtime's, products cuBLAS's.
+inline const std::map<std::string_view, std::vector<std::string_view>> kernels_of_operation = {
+    {"upload", {}},
+    {"download", {}},
+    {"copy", {}},
+    {"fill", {}},
+    {"fma_chain", {"fma_chain_kernel"}},
+    {"gather_rows", {"gather_rows_kernel"}},
+    {"column_statistics", {"column_moment_kernel", "finish_moment_kernel"}},
+    {"gemm", {}},
+    {"bias_activation", {"bias_activation_kernel"}},
+    {"bias_activation_backward", {"bias_activation_backward_kernel", "finish_kernel"}},
+    {"sigmoid_bce", {"loss_kernel", "finish_kernel"}},
+    {"squared_error", {"loss_kernel", "finish_kernel"}},
+    {"l1_penalty", {"l1_kernel", "finish_kernel"}},
+    {"kl_penalty", {"activation_sums_kernel", "kl_kernel"}},
+    {"adam", {"adam_kernel"}},
+    {"covariance", {"centre_kernel", "finish_covariance_kernel"}},
+    {"nearest_neighbours",
+     {"column_moment_kernel", "finish_moment_kernel", "centre_rows_kernel", "select_kernel",
+      "rerank_kernel", "scan_rows_kernel"}},
+    {"neighbour_ranks", {"threshold_kernel", "count_kernel", "finish_ranks_kernel"}},
+    {"perplexity_search", {"perplexity_kernel"}},
+    {"symmetrise",
+     {"count_incoming_kernel", "block_total_kernel", "block_base_kernel", "block_scan_kernel",
+      "fill_edges_kernel", "merge_rows_kernel", "copy_rows_kernel"}},
+    {"tsne_attraction", {"attraction_kernel"}},
+    {"tsne_repulsion", {"repulsion_kernel", "reduce_repulsion_kernel"}},
+    {"tsne_update", {"update_kernel", "recentre_kernel"}},
+    {"tsne_kl", {"partition_kernel", "entries_kernel", "finish_kl_kernel"}},
+    {"class_distance_sums",
+     {"count_members_kernel", "block_total_kernel", "block_base_kernel", "block_scan_kernel",
+      "list_members_kernel", "class_sums_kernel"}},
+};
+
+}  // namespace hourglass::bench
