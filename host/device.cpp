@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -20,16 +21,16 @@ namespace {
 constexpr const char* library_name = "libhourglass_cuda.so";
 constexpr int most_threads = 1024;
 
-/// "auto", "cpu", "cuda" (number 0, any) or "cuda:N".
+/// "auto", "cpu", "cuda" or "cuda:N".
 struct DeviceId {
-  enum class Kind { automatic, cpu, cuda } kind = Kind::automatic;
-  int number = 0;
+  enum class Kind { automatic, cpu, any_cuda, cuda } kind = Kind::automatic;
+  int number = 0;  ///< N
 };
 
 DeviceId parse_device(const std::string& id) {
   if (id == "auto") return {DeviceId::Kind::automatic, 0};
   if (id == "cpu") return {DeviceId::Kind::cpu, 0};
-  if (id == "cuda") return {DeviceId::Kind::cuda, 0};
+  if (id == "cuda") return {DeviceId::Kind::any_cuda, 0};
   constexpr std::string_view prefix = "cuda:";
   if (id.starts_with(prefix)) {
     DeviceId device{DeviceId::Kind::cuda, 0};
@@ -42,7 +43,7 @@ DeviceId parse_device(const std::string& id) {
 }
 
 DeviceInfo to_info(const BackendInfo& info, std::string id) {
-  return {std::move(id), info.backend, info.name, info.threads, info.memory_bytes};
+  return {std::move(id), info.backend, info.name, info.threads, info.memory_bytes, info.free_bytes};
 }
 
 /// One line, whatever a library answers.
@@ -145,7 +146,78 @@ std::unique_ptr<Backend> open_cuda(const LibrarySearch& search, int number) {
   return backend;
 }
 
+/// The GPU that was opened and why that one; without a backend why none could be.
+struct OpenedGpu {
+  std::unique_ptr<Backend> backend;
+  int number = 0;
+  std::string reason;
+};
+
+double gibibytes(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30);
+}
+
+/// Of several GPUs the one with the most free memory that opens. A single one is opened without a
+/// look at its memory, since asking takes as long as opening.
+OpenedGpu open_any_cuda(const LibrarySearch& search) {
+  struct Candidate {
+    int number = 0;
+    std::uint64_t free_bytes = 0;
+    std::uint64_t memory_bytes = 0;
+  };
+  std::vector<Candidate> candidates;
+  std::vector<std::string> failures;
+  const auto fail = [&](int number, const char* reason) {
+    failures.push_back(fmt::format("cuda:{}: {}", number, one_line(reason, "it failed")));
+  };
+  if (search.devices == 1) candidates.push_back({});
+  for (int number = 0; search.devices > 1 && number < search.devices; ++number) {
+    try {
+      const BackendInfo info = search.library->describe_device(backend_version, number);
+      candidates.push_back({number, info.free_bytes, info.memory_bytes});
+    } catch (const std::exception& error) {
+      fail(number, error.what());
+    }
+  }
+  // Stable: of equals the lower number stays first.
+  std::stable_sort(
+      candidates.begin(), candidates.end(),
+      [](const Candidate& a, const Candidate& b) { return a.free_bytes > b.free_bytes; });
+  for (const Candidate& candidate : candidates) {
+    try {
+      std::unique_ptr<Backend> backend(search.library->open(backend_version, candidate.number));
+      if (!backend) {
+        fail(candidate.number, "it could not be opened");
+        continue;
+      }
+      std::string reason = "the CUDA device of this machine";
+      if (search.devices > 1 && candidate.free_bytes > 0) {
+        reason = fmt::format("the GPU with the most free memory{}, {:.1f} of {:.1f} GiB",
+                             failures.empty() ? "" : " of those that work",
+                             gibibytes(candidate.free_bytes), gibibytes(candidate.memory_bytes));
+      } else if (search.devices > 1) {
+        reason = fmt::format("the first that works of {} CUDA devices", search.devices);
+      }
+      return {std::move(backend), candidate.number, std::move(reason)};
+    } catch (const std::exception& error) {
+      fail(candidate.number, error.what());
+    }
+  }
+  return {nullptr, 0,
+          search.devices == 1 ? failures.front()
+                              : fmt::format("none of the {} CUDA devices works: {}", search.devices,
+                                            fmt::join(failures, "; "))};
+}
+
 }  // namespace
+
+Device Device::over(std::unique_ptr<Backend> backend, const std::string& id) {
+  Device device;
+  device.info_ = to_info(backend->info(), id);
+  device.choice_ = fmt::format("{}: as asked for", id);
+  device.backend_ = std::move(backend);
+  return device;
+}
 
 Device Device::open(const std::string& id, int threads) {
   const DeviceId wanted = parse_device(id);
@@ -153,38 +225,28 @@ Device Device::open(const std::string& id, int threads) {
     throw UsageError(fmt::format("threads {}: expected 1 to {}, or 0 for every processor", threads,
                                  most_threads));
   }
-  Device device;
   if (wanted.kind == DeviceId::Kind::cpu) {
-    device.backend_ = std::make_unique<cpu::CpuBackend>(threads);
-    device.info_ = to_info(device.backend_->info(), "cpu");
-    device.choice_ = "cpu: as asked for";
-    return device;
+    return over(std::make_unique<cpu::CpuBackend>(threads), "cpu");
   }
 
   const LibrarySearch search = find_cuda_library();
-  if (wanted.kind == DeviceId::Kind::cuda) {
-    if (!search.library) throw DeviceError(fmt::format("device {}: {}", id, search.reason));
-    device.backend_ = open_cuda(search, wanted.number);
-    device.info_ = to_info(device.backend_->info(), fmt::format("cuda:{}", wanted.number));
-    device.choice_ = fmt::format("{}: as asked for", device.info_.id);
-    return device;
-  }
-
   std::string reason = search.reason;
   if (search.library) {
-    try {
-      device.backend_ = open_cuda(search, 0);
-      device.info_ = to_info(device.backend_->info(), "cuda:0");
-      device.choice_ = search.devices == 1
-                           ? std::string("cuda:0: the CUDA device of this machine")
-                           : fmt::format("cuda:0: the first of {} CUDA devices", search.devices);
-      return device;
-    } catch (const DeviceError& error) {
-      reason = error.what();
+    if (wanted.kind == DeviceId::Kind::cuda) {
+      return over(open_cuda(search, wanted.number), fmt::format("cuda:{}", wanted.number));
     }
+    OpenedGpu gpu = open_any_cuda(search);
+    if (gpu.backend) {
+      Device device = over(std::move(gpu.backend), fmt::format("cuda:{}", gpu.number));
+      device.choice_ = fmt::format("{}: {}", device.info_.id, gpu.reason);
+      return device;
+    }
+    reason = std::move(gpu.reason);
   }
-  device.backend_ = std::make_unique<cpu::CpuBackend>(threads);
-  device.info_ = to_info(device.backend_->info(), "cpu");
+  if (wanted.kind != DeviceId::Kind::automatic) {
+    throw DeviceError(fmt::format("device {}: {}", id, reason));
+  }
+  Device device = over(std::make_unique<cpu::CpuBackend>(threads), "cpu");
   device.choice_ = fmt::format("cpu: {}", reason);
   return device;
 }
@@ -198,14 +260,16 @@ DeviceList list_devices() {
   list.devices.push_back(to_info(cpu::CpuBackend(0).info(), "cpu"));
   const LibrarySearch search = find_cuda_library();
   list.no_cuda_reason = search.reason;
+  std::vector<std::string> failures;
   for (int number = 0; number < search.devices; ++number) {
+    const std::string id = fmt::format("cuda:{}", number);
     try {
-      list.devices.push_back(to_info(search.library->describe_device(backend_version, number),
-                                     fmt::format("cuda:{}", number)));
-    } catch (const DeviceError& error) {
-      list.no_cuda_reason = error.what();
+      list.devices.push_back(to_info(search.library->describe_device(backend_version, number), id));
+    } catch (const std::exception& error) {
+      failures.push_back(fmt::format("{}: {}", id, one_line(error.what(), "it failed")));
     }
   }
+  if (!failures.empty()) list.no_cuda_reason = fmt::format("{}", fmt::join(failures, "; "));
   return list;
 }
 

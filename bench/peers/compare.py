@@ -3,8 +3,9 @@
 
 Training: 784-32-784 on MNIST in [0, 1], batch 256, 10 epochs. t-SNE: the 10,000 test codes of that model, 1,000
 iterations, perplexity 30, every program from the same PCA start at the same learning rate N/12. Each program gets the
-same cores; each map's Kullback-Leibler divergence is measured by `hourglass score` over all pairs, since the programs'
-own figures differ in what they sum."""
+same cores, and with --device cuda Hourglass and PyTorch the same GPU (the other peers have no use for one); each map's
+Kullback-Leibler divergence is measured by `hourglass score` over all pairs, since the programs' own figures differ in
+what they sum."""
 
 import argparse
 import datetime
@@ -30,6 +31,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", default="bench-results", help="folder of peers.json and peers.md")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each program")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--limit", type=float, help="seconds after which a run is stopped, and its program left out")
     parser.add_argument("--only", default="train,tsne")
     parser.add_argument("--quick", action="store_true", help="1 epoch, 300 iterations, one run: does it work at all?")
     options = parser.parse_args()
@@ -51,18 +54,26 @@ environment = dict(os.environ, **{name: str(options.threads) for name in (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")})
 
 
-class Missing(Exception):
-    """A program that is not installed."""
+class LeftOut(Exception):
+    """A peer that has no figures: it is not installed, failed, or took longer than --limit."""
 
 
 def execute(*command) -> tuple[str, float]:
     """The standard output of a command, and the seconds of the whole process."""
+    is_peer = any(pathlib.Path(word).parent == here for word in command[:2])
     begin = time.perf_counter()
-    done = subprocess.run([str(word) for word in command], env=environment, text=True, capture_output=True,
-                          preexec_fn=lambda: os.sched_setaffinity(0, options.cores))
+    try:
+        done = subprocess.run([str(word) for word in command], env=environment, text=True, capture_output=True,
+                              timeout=options.limit if is_peer else None,
+                              preexec_fn=lambda: os.sched_setaffinity(0, options.cores))
+    except subprocess.TimeoutExpired:
+        raise LeftOut(f"not done within {options.limit:g} s") from None
+    except OSError as error:  # no Rscript, for one
+        raise LeftOut(f"not installed: {error.strerror}: {error.filename}") from error
     seconds = time.perf_counter() - begin
-    if done.returncode == 3 and any(pathlib.Path(word).parent == here for word in command[:2]):
-        raise Missing(done.stderr.strip())
+    if is_peer and done.returncode != 0:
+        said = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
+        raise LeftOut(("not installed: " if done.returncode == 3 else "failed: ") + said[0])
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\nended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout, seconds
@@ -79,8 +90,8 @@ def commit() -> str:
 def hourglass(*arguments) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "result.json"
-        _, seconds = execute(options.hourglass, *arguments, "--device", "cpu", "--threads", options.threads, "--json",
-                             file, "--quiet")
+        _, seconds = execute(options.hourglass, *arguments, "--device", options.device, "--threads", options.threads,
+                             "--json", file, "--quiet")
         result = json.loads(file.read_text())
     result.pop("options")  # they name a folder that is gone by then
     return dict(result, version=commit(), process_seconds=seconds)
@@ -92,18 +103,19 @@ def peer(*command) -> dict:
 
 
 def in_turn(programs: dict) -> dict:
-    """Runs the programs one after the other, --repeat times, so that a slow minute of the machine hits all of them."""
+    """Runs the programs one after the other, --repeat times, so that a slow minute of the machine hits all of them. What
+    comes of each: the list of its runs, or why it was left out."""
     runs = {name: [] for name in programs}
     for round_number in range(options.repeat):
         for name, run in programs.items():
-            if runs[name] is None:
+            if isinstance(runs[name], str):
                 continue
             try:
                 runs[name].append(run())
                 print(f"{name}, run {round_number + 1}: {runs[name][-1]['seconds']:.2f} s", file=sys.stderr)
-            except Missing as reason:
+            except LeftOut as reason:
                 print(f"{name} is left out: {reason}", file=sys.stderr)
-                runs[name] = None
+                runs[name] = str(reason)
     return runs
 
 
@@ -113,7 +125,7 @@ def machine() -> dict:
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
             break
-    return {"processor": model, "cores": os.cpu_count(), "threads": options.threads,
+    return {"processor": model, "cores": os.cpu_count(), "threads": options.threads, "device": options.device,
             "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.platform())}
 
 
@@ -127,8 +139,8 @@ def table(runs: dict, columns: dict) -> list:
     """Markdown; `columns` maps a heading to a function of the runs of one program."""
     lines = ["| program | seconds | whole process | " + " | ".join(columns) + " |", "|---" * (3 + len(columns)) + "|"]
     for name, results in runs.items():
-        if results is None:
-            lines.append(f"| {name} | not installed |" + " |" * (1 + len(columns)))
+        if isinstance(results, str):
+            lines.append(f"| {name} | {results.split(':')[0]} |" + " |" * (1 + len(columns)))
             continue
         version = results[0].get("version", "")
         cells = [spread([result[key] for result in results]) for key in ("seconds", "process_seconds")]
@@ -145,7 +157,8 @@ def time_training(folder: pathlib.Path) -> dict:
 
     return in_turn({
         "Hourglass": ours,
-        "PyTorch": lambda: peer(here / "train_torch.py", "--epochs", options.epochs),
+        "PyTorch": lambda: peer(sys.executable, here / "train_torch.py", "--epochs", options.epochs, "--device",
+                                options.device),
     })
 
 
@@ -180,7 +193,7 @@ def time_tsne(folder: pathlib.Path) -> dict:
 
     programs = {
         "Hourglass": ours,
-        "scikit-learn": lambda: theirs(here / "tsne_sklearn.py"),
+        "scikit-learn": lambda: theirs(sys.executable, here / "tsne_sklearn.py"),
         "Rtsne": lambda: theirs(here / "tsne_rtsne.R"),
     }
     if python := os.environ.get("OPENTSNE_PYTHON"):
@@ -196,7 +209,8 @@ def main() -> None:
               "iterations": options.iterations}
     lines = ["# Hourglass beside its peers", "",
              f"{about['processor']}, {about['cores']} cores of which each program has {about['threads']}; "
-             f"{about['system']}; {result['date']}. Median (lowest - highest) of {options.repeat}, in turn.", ""]
+             f"{about['system']}; {result['date']}. Hourglass and PyTorch on {about['device']}. Median (lowest - highest) of "
+             f"{options.repeat}, in turn.", ""]
     with tempfile.TemporaryDirectory() as folder:
         if "train" in options.only:
             result["train"] = time_training(pathlib.Path(folder))

@@ -2,6 +2,7 @@
 """Times scikit-learn's Barnes-Hut t-SNE. Prints one line of JSON; `seconds` is the whole of fit_transform, neighbours
 included, `kl` is what scikit-learn reports."""
 
+import inspect
 import time
 
 import peer
@@ -18,7 +19,10 @@ except ImportError as error:
 data = numpy.load(options.data).astype(numpy.float32)
 rate = peer.learning_rate(options, len(data))
 # scikit-learn's learning rate multiplies the gradient with its factor 4.
-tsne = TSNE(perplexity=options.perplexity, n_iter=options.iterations, early_exaggeration=12, learning_rate=rate / 4,
+# Its number of iterations is called max_iter since scikit-learn 1.5, before that n_iter.
+iterations = "max_iter" if "max_iter" in inspect.signature(TSNE).parameters else "n_iter"
+tsne = TSNE(**{iterations: options.iterations}, perplexity=options.perplexity, early_exaggeration=12,
+            learning_rate=rate / 4,
             init=numpy.load(options.start).astype(numpy.float32) if options.start else "pca", method="barnes_hut",
             angle=0.5, n_iter_without_progress=options.iterations, min_grad_norm=0, n_jobs=options.threads,
             random_state=options.seed)

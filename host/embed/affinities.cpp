@@ -43,6 +43,24 @@ float range_factor(float largest) {
   return 1.0f;
 }
 
+/// points = factor * values, without a second copy of them all on the host.
+void upload_scaled(Backend& backend, const std::vector<float>& values, float factor,
+                   Buffer<float>& points) {
+  if (factor == 1.0f) {
+    points.upload(values);
+    return;
+  }
+  constexpr std::size_t block = std::size_t{1} << 20;
+  std::vector<float> scaled;
+  for (std::size_t first = 0; first < values.size(); first += block) {
+    const std::span part = std::span(values).subspan(first, std::min(block, values.size() - first));
+    scaled.assign(part.begin(), part.end());
+    for (float& value : scaled)
+      value *= factor;
+    backend.upload(points.data() + first, scaled.data(), scaled.size() * sizeof(float));
+  }
+}
+
 }  // namespace
 
 double largest_perplexity(std::int64_t points) {
@@ -76,14 +94,7 @@ Affinities compute_affinities(const char* who, Backend& backend, const Matrix& x
   }
   const float factor = range_factor(largest_magnitude(who, x));
   Buffer<float> points(backend, std::max<std::int64_t>(x.rows * x.columns, 1));
-  if (factor == 1.0f) {
-    points.upload(x.values);
-  } else {
-    std::vector<float> scaled = x.values;
-    for (float& value : scaled)
-      value *= factor;
-    points.upload(scaled);
-  }
+  upload_scaled(backend, x.values, factor, points);
 
   Affinities result;
   const std::int64_t n = x.rows;
@@ -92,17 +103,23 @@ Affinities compute_affinities(const char* who, Backend& backend, const Matrix& x
   result.neighbours = static_cast<int>(k);
   Buffer<std::int32_t> index(backend, n * k);
   Buffer<float> squared_distance(backend, n * k);
-  const Clock::time_point search = Clock::now();
-  const ConstMat view = std::as_const(points).matrix(n, x.columns);
-  backend.nearest_neighbours(view, view, true, index.matrix(n, k), squared_distance.matrix(n, k));
-  backend.synchronize();
-  result.neighbours_seconds = seconds_since(search);
+  {
+    const Range range(backend, "neighbours");
+    const Clock::time_point search = Clock::now();
+    const ConstMat view = std::as_const(points).matrix(n, x.columns);
+    backend.nearest_neighbours(view, view, true, index.matrix(n, k), squared_distance.matrix(n, k));
+    backend.synchronize();
+    result.neighbours_seconds = seconds_since(search);
+  }
+  points = {};  // what is no longer needed makes room for the affinities
 
+  const Range range(backend, "affinities");
   const Clock::time_point start = Clock::now();
   Buffer<float> conditional(backend, n * k);
   Buffer<float> precision(backend, n);
   backend.perplexity_search(squared_distance.matrix(n, k), static_cast<float>(perplexity),
                             conditional.matrix(n, k), precision.span());
+  squared_distance = {};
   result.offsets = Buffer<std::int64_t>(backend, n + 1);
   result.columns = Buffer<std::int32_t>(backend, 2 * n * k);
   result.values = Buffer<float>(backend, 2 * n * k);

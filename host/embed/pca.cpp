@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "host/embed/pca_internal.hpp"
 #include "host/embed/symmetric_eigen.hpp"
 #include "hourglass/error.hpp"
 #include "kernels/buffer.hpp"
@@ -158,7 +159,7 @@ Eigenpairs from_gram(Backend& backend, const Matrix& x, const std::vector<double
 
 }  // namespace
 
-Pca Pca::fit(Device& device, const Matrix& x, std::int64_t components) {
+void check_components(const DataShape& x, std::int64_t components) {
   if (x.rows < 2) {
     throw UsageError(fmt::format("PCA: {} row, at least 2 are needed for a variance", x.rows));
   }
@@ -167,7 +168,15 @@ Pca Pca::fit(Device& device, const Matrix& x, std::int64_t components) {
     throw UsageError(fmt::format("PCA: {} components of {} x {} data; expected 1 to {}", components,
                                  x.rows, x.columns, most));
   }
-  Backend& backend = device.backend();
+}
+
+Pca Pca::fit(Device& device, const Matrix& x, std::int64_t components) {
+  pca_fit_memory(device.info(), x, components).check(device);
+  return fit_pca(device.backend(), x, components);
+}
+
+Pca fit_pca(Backend& backend, const Matrix& x, std::int64_t components) {
+  const Range range(backend, "pca fit");
   const Buffer<float> rows(backend, std::span<const float>(x.values));
   Buffer<double> mean(backend, x.columns);
   Buffer<double> deviation(backend, x.columns);
@@ -198,9 +207,16 @@ Matrix Pca::transform(Device& device, const Matrix& x) const {
     throw InputError(fmt::format("PCA: the data has {} columns, the components have {}", x.columns,
                                  components.columns));
   }
+  if (x.rows > 0) pca_transform_memory(device.info(), x, components.rows).check(device);
+  return transform_by_pca(device.backend(), *this, x);
+}
+
+Matrix transform_by_pca(Backend& backend, const Pca& pca, const Matrix& x) {
+  const Matrix& components = pca.components;
+  const std::vector<double>& mean = pca.mean;
   Matrix codes(x.rows, components.rows);
   if (x.rows == 0) return codes;
-  Backend& backend = device.backend();
+  const Range range(backend, "pca transform");
   const std::int64_t d = x.columns;
   const std::int64_t k = components.rows;
   const Buffer<float> rows(backend, std::span<const float>(x.values));
@@ -218,7 +234,7 @@ Matrix Pca::transform(Device& device, const Matrix& x) const {
     backend.gemm(Transpose::no, Transpose::yes, 1.0f, centred.matrix(count, d),
                  loadings.matrix(k, d), 0.0f, out.matrix(x.rows, k).row_range(first, count));
   }
-  codes.values = out.download();
+  backend.download(codes.values.data(), out.data(), codes.values.size() * sizeof(float));
   return codes;
 }
 
@@ -227,16 +243,21 @@ Matrix Pca::inverse_transform(Device& device, const Matrix& codes) const {
     throw InputError(fmt::format("PCA: the codes have {} columns, there are {} components",
                                  codes.columns, components.rows));
   }
+  if (codes.rows > 0) {
+    pca_inverse_memory(device.info(), {codes.rows, components.columns}, components.rows)
+        .check(device);
+  }
   Matrix x(codes.rows, components.columns);
   if (codes.rows == 0) return x;
   Backend& backend = device.backend();
+  const Range range(backend, "pca inverse transform");
   const Buffer<float> in(backend, std::span<const float>(codes.values));
   const Buffer<float> loadings(backend, std::span<const float>(components.values));
   Buffer<float> out(backend, x.rows * x.columns);
   backend.gemm(Transpose::no, Transpose::no, 1.0f, in.matrix(codes.rows, codes.columns),
                loadings.matrix(components.rows, components.columns), 0.0f,
                out.matrix(x.rows, x.columns));
-  x.values = out.download();
+  backend.download(x.values.data(), out.data(), x.values.size() * sizeof(float));
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t j = 0; j < x.columns; ++j) {
       x(i, j) =

@@ -10,12 +10,14 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "host/embed/affinities.hpp"
+#include "host/embed/pca_internal.hpp"
 #include "hourglass/error.hpp"
-#include "hourglass/pca.hpp"
+#include "hourglass/memory.hpp"
 #include "kernels/buffer.hpp"
 #include "kernels/philox.hpp"
 
@@ -86,10 +88,10 @@ Matrix random_start(std::int64_t points, std::uint64_t seed) {
   return y;
 }
 
-Matrix pca_start(Device& device, const Matrix& x, std::uint64_t seed) {
+Matrix pca_start(Backend& backend, const Matrix& x, std::uint64_t seed) {
   const std::int64_t components = std::min<std::int64_t>({2, x.rows, x.columns});
   if (components == 0) return random_start(x.rows, seed);
-  const Matrix scores = Pca::fit(device, x, components).transform(device, x);
+  const Matrix scores = transform_by_pca(backend, fit_pca(backend, x, components), x);
   const double deviation = column_deviation(scores, 0);
   if (!(deviation > 0) || !std::isfinite(deviation)) return random_start(x.rows, seed);
   const double factor = start_deviation / deviation;
@@ -137,7 +139,7 @@ Matrix given_start(const Matrix& given, std::int64_t points, std::uint64_t seed)
   return y;
 }
 
-Matrix make_start(Device& device, const Matrix& x, const TsneOptions& options) {
+Matrix make_start(Backend& backend, const Matrix& x, const TsneOptions& options) {
   switch (options.start) {
     case TsneStart::random:
       return random_start(x.rows, options.seed);
@@ -146,7 +148,7 @@ Matrix make_start(Device& device, const Matrix& x, const TsneOptions& options) {
     case TsneStart::pca:
       break;
   }
-  return pca_start(device, x, options.seed);
+  return pca_start(backend, x, options.seed);
 }
 
 double effective_rate(const TsneOptions& options, std::int64_t points, double exaggeration) {
@@ -222,11 +224,13 @@ TsneResult tsne(Device& device, const Matrix& x, const TsneOptions& options) {
   const Clock::time_point start = Clock::now();
   const std::int64_t n = x.rows;
   check_options(options, n);
+  tsne_memory(device.info(), x, options).check(device);
   Backend& backend = device.backend();
+  const Range whole(backend, "tsne");
   const Affinities affinities = compute_affinities("t-SNE", backend, x, options.perplexity);
 
   TsneResult result;
-  result.map = make_start(device, x, options);
+  result.map = make_start(backend, x, options);
   result.neighbours = affinities.neighbours;
   result.neighbours_seconds = affinities.neighbours_seconds;
   result.affinities_seconds = affinities.affinities_seconds;
@@ -255,6 +259,7 @@ TsneResult tsne(Device& device, const Matrix& x, const TsneOptions& options) {
   Buffer<double> partition(backend, 1);
   const Mat y = map.matrix(n, 2);
 
+  std::optional<Range> optimise(std::in_place, backend, "optimise");
   const Clock::time_point optimisation = Clock::now();
   const int early = std::min(options.exaggeration_iterations, options.iterations);
   int interval = 10;
@@ -264,6 +269,7 @@ TsneResult tsne(Device& device, const Matrix& x, const TsneOptions& options) {
     const int until = std::min(done + interval, exaggerated ? early : options.iterations);
     const int count = until - done;
     for (; done < until; ++done) {
+      const Range iteration(backend, "iteration");
       backend.tsne_attraction(affinities.view(), y, attraction.matrix(n, 2));
       repulsion->evaluate(y, repulsive.matrix(n, 2), partition.data());
       backend.tsne_update(attraction.matrix(n, 2), repulsive.matrix(n, 2), partition.data(),
@@ -292,7 +298,9 @@ TsneResult tsne(Device& device, const Matrix& x, const TsneOptions& options) {
     }
   }
   result.optimisation_seconds = seconds_since(optimisation);
+  optimise.reset();
 
+  const Range divergence(backend, "kl divergence");
   result.span = span_of(result.map);
   result.exact_partition = n <= most_points_of_exact_kl;
   if (result.exact_partition) {

@@ -41,6 +41,23 @@ inline void check_same_rows(const char* score, const Matrix& x, const Matrix& ma
   }
 }
 
+inline void check_trustworthiness(std::int64_t rows, int neighbours) {
+  // Beyond N / 2 the normalisation no longer bounds the sum.
+  if (neighbours < 1 || 2 * std::int64_t{neighbours} >= rows) {
+    throw UsageError(fmt::format(
+        "trustworthiness: {} neighbours of {} rows; expected 1 or more, below half the rows",
+        neighbours, rows));
+  }
+}
+
+inline void check_preservation(std::int64_t rows, int neighbours) {
+  if (neighbours < 1 || neighbours >= rows) {
+    throw UsageError(
+        fmt::format("neighbour preservation: {} neighbours of {} rows; expected 1 to {}",
+                    neighbours, rows, rows - 1));
+  }
+}
+
 /// Labels as numbers of classes: 0 <= label < classes. Throws UsageError for a negative label.
 inline std::int32_t class_count(const char* score, Labels labels) {
   std::int32_t classes = 0;

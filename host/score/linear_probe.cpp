@@ -8,7 +8,9 @@
 
 #include "host/score/common.hpp"
 #include "host/score/lbfgs.hpp"
+#include "hourglass/memory.hpp"
 #include "hourglass/scores.hpp"
+#include "kernels/backend.hpp"
 
 namespace hourglass {
 namespace {
@@ -80,7 +82,7 @@ double cross_entropy(double* row, std::int64_t classes, std::int32_t label) {
 
 }  // namespace
 
-double linear_probe_accuracy(Device& /*device*/, const Matrix& train, Labels train_labels,
+double linear_probe_accuracy(Device& device, const Matrix& train, Labels train_labels,
                              const Matrix& test, Labels test_labels) {
   constexpr const char* name = "linear probe";
   check_train_and_test(name, train, train_labels, test, test_labels);
@@ -98,6 +100,9 @@ double linear_probe_accuracy(Device& /*device*/, const Matrix& train, Labels tra
                                                seen.begin()));
   }
 
+  linear_probe_memory(device.info(), train, test, static_cast<std::int64_t>(seen.size()))
+      .check(device);
+  const Range range(device.backend(), "linear probe");
   const Features features(train);
   const std::int64_t n = train.rows;
   const std::int64_t width = features.width();

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "host/score/common.hpp"
+#include "hourglass/memory.hpp"
 #include "hourglass/scores.hpp"
 #include "kernels/buffer.hpp"
 
@@ -19,13 +20,10 @@ Buffer<std::int32_t> neighbours_of(Backend& backend, ConstMat x, std::int64_t k)
 
 double trustworthiness(Device& device, const Matrix& x, const Matrix& map, int neighbours) {
   check_same_rows("trustworthiness", x, map);
-  // Beyond N / 2 the normalisation no longer bounds the sum.
-  if (neighbours < 1 || 2 * std::int64_t{neighbours} >= x.rows) {
-    throw UsageError(fmt::format(
-        "trustworthiness: {} neighbours of {} rows; expected 1 or more, below half the rows",
-        neighbours, x.rows));
-  }
+  check_trustworthiness(x.rows, neighbours);
+  trustworthiness_memory(device.info(), x, map, neighbours).check(device);
   Backend& backend = device.backend();
+  const Range range(backend, "trustworthiness");
   const std::int64_t n = x.rows;
   const std::int64_t k = neighbours;
   const Buffer<float> map_rows(backend, std::span<const float>(map.values));
@@ -43,12 +41,10 @@ double trustworthiness(Device& device, const Matrix& x, const Matrix& map, int n
 
 double neighbour_preservation(Device& device, const Matrix& x, const Matrix& map, int neighbours) {
   check_same_rows("neighbour preservation", x, map);
-  if (neighbours < 1 || neighbours >= x.rows) {
-    throw UsageError(
-        fmt::format("neighbour preservation: {} neighbours of {} rows; expected 1 to {}",
-                    neighbours, x.rows, x.rows - 1));
-  }
+  check_preservation(x.rows, neighbours);
+  neighbour_preservation_memory(device.info(), x, map, neighbours).check(device);
   Backend& backend = device.backend();
+  const Range range(backend, "neighbour preservation");
   const std::int64_t n = x.rows;
   const std::int64_t k = neighbours;
   const Buffer<float> rows(backend, std::span<const float>(x.values));

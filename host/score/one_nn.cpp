@@ -1,4 +1,5 @@
 #include "host/score/common.hpp"
+#include "hourglass/memory.hpp"
 #include "hourglass/scores.hpp"
 #include "kernels/buffer.hpp"
 
@@ -7,7 +8,11 @@ namespace {
 
 /// The nearest row of `train` for every row of `test`; the nearest other row where `test` is null.
 std::vector<std::int32_t> nearest(Device& device, const Matrix& train, const Matrix* test) {
+  std::optional<DataShape> test_shape;
+  if (test != nullptr) test_shape = *test;
+  one_nn_memory(device.info(), train, test_shape).check(device);
   Backend& backend = device.backend();
+  const Range range(backend, "1-nn");
   const Buffer<float> references(backend, std::span<const float>(train.values));
   const ConstMat reference_view = references.matrix(train.rows, train.columns);
   const std::int64_t rows = test != nullptr ? test->rows : train.rows;
@@ -44,6 +49,7 @@ double one_nn_accuracy(Device& device, const Matrix& train, Labels train_labels,
 double one_nn_split_accuracy(Device& device, const Matrix& x, Labels labels) {
   check_labels("1-NN accuracy", x, labels);
   check_rows("1-NN accuracy", x, 2);
+  one_nn_split_memory(device.info(), x).check(device);
   const std::int64_t half = x.rows / 2;
   const auto split = static_cast<std::size_t>(half);
   return one_nn_accuracy(device, rows_of(x, 0, half), labels.first(split),

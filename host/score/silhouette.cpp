@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "host/score/common.hpp"
+#include "hourglass/memory.hpp"
 #include "hourglass/scores.hpp"
 #include "kernels/buffer.hpp"
 
@@ -11,7 +12,9 @@ Silhouette silhouette(Device& device, const Matrix& x, Labels labels) {
   check_labels("silhouette", x, labels);
   check_rows("silhouette", x, 1);
   const std::int32_t classes = class_count("silhouette", labels);
+  silhouette_memory(device.info(), x, classes).check(device);
   Backend& backend = device.backend();
+  const Range range(backend, "silhouette");
   const Buffer<float> rows(backend, std::span<const float>(x.values));
   const Buffer<std::int32_t> device_labels(backend, labels);
   Buffer<double> device_sums(backend, x.rows * classes);

@@ -1,5 +1,6 @@
 #include "host/embed/affinities.hpp"
 #include "host/score/common.hpp"
+#include "hourglass/memory.hpp"
 #include "hourglass/scores.hpp"
 
 namespace hourglass {
@@ -9,7 +10,10 @@ double tsne_kl_divergence(Device& device, const Matrix& x, const Matrix& map, do
   if (map.columns != 2) {
     throw UsageError(fmt::format("KL divergence: a map of {} columns; expected 2", map.columns));
   }
+  check_perplexity("KL divergence", x.rows, perplexity);
+  tsne_kl_memory(device.info(), x, perplexity).check(device);
   Backend& backend = device.backend();
+  const Range range(backend, "kl divergence");
   const Affinities affinities = compute_affinities("KL divergence", backend, x, perplexity);
   const Buffer<float> y(backend, std::span<const float>(map.values));
   Buffer<double> kl(backend, 1);

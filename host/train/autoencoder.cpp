@@ -10,6 +10,7 @@
 #include "host/train/network.hpp"
 #include "host/train/spec.hpp"
 #include "hourglass/error.hpp"
+#include "hourglass/memory.hpp"
 #include "kernels/philox.hpp"
 
 namespace hourglass {
@@ -31,11 +32,16 @@ void check_parameters(const Autoencoder& model) {
   }
 }
 
+/// That `data` can go through the model here.
+void check_pass(Device& device, const Autoencoder& model, const Dataset& data, ModelOutput output) {
+  check_parameters(model);
+  model.scaler.check(data);
+  model_memory(device.info(), model.spec, data, output).check(device);
+}
+
 /// Calls body(network, first, count) for blocks of rows, the scaled rows in the network's inputs.
 template <class Body>
 void for_inputs(Device& device, const Autoencoder& model, const Dataset& data, Body&& body) {
-  check_parameters(model);
-  model.scaler.check(data);
   if (data.rows == 0) return;
   Backend& backend = device.backend();
   const std::int64_t rows = std::min(block_rows(widest(model.spec)), data.rows);
@@ -54,7 +60,9 @@ void download_rows(Backend& backend, ConstMat block, Matrix& to, std::int64_t fi
 
 double mean_loss(Device& device, const Autoencoder& model, const Dataset& data, Loss loss) {
   if (data.rows == 0) throw InputError(fmt::format("{}: no rows to compute a loss of", data.name));
+  check_pass(device, model, data, ModelOutput::loss);
   Backend& backend = device.backend();
+  const Range range(backend, "loss");
   Buffer<double> sum(backend, 1);
   sum.zero();
   for_inputs(device, model, data, [&](Network& network, std::int64_t, std::int64_t count) {
@@ -94,6 +102,8 @@ Autoencoder Autoencoder::initialise(const AutoencoderSpec& spec, Scaler scaler,
 }
 
 Matrix Autoencoder::encode(Device& device, const Dataset& data) const {
+  check_pass(device, *this, data, ModelOutput::codes);
+  const Range range(device.backend(), "encode");
   Matrix codes(data.rows, spec.code_size());
   for_inputs(device, *this, data, [&](Network& network, std::int64_t first, std::int64_t count) {
     network.encode(count);
@@ -103,6 +113,8 @@ Matrix Autoencoder::encode(Device& device, const Dataset& data) const {
 }
 
 Matrix Autoencoder::reconstruct(Device& device, const Dataset& data) const {
+  check_pass(device, *this, data, ModelOutput::reconstructions);
+  const Range range(device.backend(), "reconstruct");
   Matrix reconstructions(data.rows, spec.inputs);
   for_inputs(device, *this, data, [&](Network& network, std::int64_t first, std::int64_t count) {
     network.encode(count);
@@ -118,9 +130,12 @@ Matrix Autoencoder::decode(Device& device, const Matrix& codes) const {
     throw InputError(fmt::format("codes: {} columns; the code of {} has {}", codes.columns,
                                  spec.name(), spec.code_size()));
   }
+  model_memory(device.info(), spec, {codes.rows, spec.inputs}, ModelOutput::reconstructions)
+      .check(device);
   Matrix reconstructions(codes.rows, spec.inputs);
   if (codes.rows == 0) return reconstructions;
   Backend& backend = device.backend();
+  const Range range(backend, "decode");
   const std::int64_t rows = std::min(block_rows(widest(spec)), codes.rows);
   Network network(backend, spec, parameters, rows);
   for (std::int64_t first = 0; first < codes.rows; first += rows) {

@@ -17,6 +17,7 @@
 #include "host/train/sparsity.hpp"
 #include "host/train/spec.hpp"
 #include "hourglass/error.hpp"
+#include "hourglass/memory.hpp"
 #include "hourglass/training.hpp"
 
 namespace hourglass {
@@ -105,6 +106,7 @@ class Training {
     start_ = Clock::now();
     last_call_ = start_;
     for (int epoch = 1; epoch <= options_.epochs; ++epoch) {
+      const Range range(backend_, "epoch");
       const auto epoch_start = Clock::now();
       shuffle_.permute(options_.seed, static_cast<std::uint32_t>(epoch - 1));
       order_.upload(shuffle_.order());
@@ -138,6 +140,7 @@ class Training {
                    network_.inputs(rows_of(step)));
   }
   void run_step(std::int64_t step) {
+    const Range range(backend_, "step");
     gather(step);
     network_.differentiate(options_.sparsity, rows_of(step), figures_.data() + step,
                            figures_.data() + steps_ + step);
@@ -185,6 +188,7 @@ class Training {
   }
 
   void validate(int epoch, EpochFigures& figures) {
+    const Range range(backend_, "evaluate");
     validation_figures_.zero();
     double* loss = validation_figures_.data();
     for (std::int64_t first = 0; first < validation_->rows; first += validation_rows_) {
@@ -315,7 +319,11 @@ History fit(Device& device, Autoencoder& model, const Dataset& data, const Train
   }
   check_data(model, data);
   if (validation != nullptr) check_data(model, *validation);
+  std::optional<DataShape> validation_shape;
+  if (validation != nullptr) validation_shape = *validation;
+  training_memory(device.info(), model.spec, data, options.batch, validation_shape).check(device);
   warn_of_range(model, data, options);
+  const Range range(device.backend(), "train");
   return Training(device, model, data, options, validation).run();
 }
 

@@ -10,6 +10,7 @@
 
 #include "host/train/features.hpp"
 #include "hourglass/error.hpp"
+#include "hourglass/memory.hpp"
 #include "kernels/buffer.hpp"
 
 namespace hourglass {
@@ -97,7 +98,9 @@ Scaler Scaler::fit(Device& device, const Dataset& data, Scaling scaling) {
   scaler.factor.assign(columns, scaling == Scaling::unit && data.is_bytes() ? byte_factor : 1.0f);
   if (scaling != Scaling::standard) return scaler;
 
+  scaler_fit_memory(device.info(), data, scaling).check(device);
   Backend& backend = device.backend();
+  const Range range(backend, "fit scaler");
   FeatureBuffer features(backend, data, data.rows);
   Buffer<double> mean(backend, data.columns);
   Buffer<double> deviation(backend, data.columns);
@@ -135,7 +138,9 @@ void Scaler::check(const Dataset& data) const {
 
 Matrix Scaler::transform(Device& device, const Dataset& data) const {
   check(data);
+  scaler_transform_memory(device.info(), data).check(device);
   Backend& backend = device.backend();
+  const Range range(backend, "scale");
   const DeviceScaler scaler(backend, *this, data);
   const std::int64_t rows = block_rows(data.columns);
   Buffer<float> block(backend, std::min(rows, data.rows) * data.columns);

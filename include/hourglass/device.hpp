@@ -11,32 +11,39 @@ namespace hourglass {
 class Backend;  // kernels/backend.hpp, internal
 
 struct DeviceInfo {
-  std::string id;       ///< what --device takes: "cpu", "cuda:0"
-  std::string backend;  ///< "cpu" or "cuda"
-  std::string name;     ///< the processor's or GPU's name
-  int threads = 1;      ///< host threads that compute
-  std::uint64_t memory_bytes = 0;
+  std::string id;                  ///< what --device takes: "cpu", "cuda:0"
+  std::string backend;             ///< "cpu" or "cuda"
+  std::string name;                ///< the processor's or GPU's name
+  int threads = 1;                 ///< host threads that compute
+  std::uint64_t memory_bytes = 0;  ///< in all
+  std::uint64_t free_bytes = 0;    ///< of these, when the device was asked; 0 where it is not known
 };
 
 /// What `hourglass devices` shows.
 struct DeviceList {
   std::vector<DeviceInfo> devices;  ///< the CPU, then every usable GPU
-  std::string no_cuda_reason;       ///< why a GPU is not among them; empty where there is one
+  std::string no_cuda_reason;       ///< why a GPU is not among them; empty where all are
 };
 
 class Device {
  public:
-  /// `id`: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N". `threads` 0: every
-  /// processor that this process may run on. Throws UsageError for another id, DeviceError where
-  /// the device is not there (the message says why).
+  /// `id`: "cpu"; "cuda:N", that GPU; "cuda", the GPU with the most free memory, of equals the one
+  /// with the lower number; "auto", the same, else the CPU. A GPU that cannot be described or
+  /// opened is passed over, unless it was named. `threads` 0: every processor that this process may
+  /// run on. Throws UsageError for another id, DeviceError where the device is not there (the
+  /// message says why).
   static Device open(const std::string& id = "auto", int threads = 0);
+
+  /// A device of a backend that the caller has made.
+  static Device over(std::unique_ptr<Backend> backend, const std::string& id);
 
   Device(Device&&) noexcept;
   Device& operator=(Device&&) noexcept;
   ~Device();
 
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
-  /// Why this device: "cpu: no CUDA device (...)". For people; one line.
+  /// Why this device: "cpu: no CUDA device (...)", "cuda:1: the GPU with the most free memory, 70.1
+  /// of 80.0 GiB". For people; one line.
   [[nodiscard]] const std::string& choice() const { return choice_; }
   [[nodiscard]] Backend& backend() { return *backend_; }
 

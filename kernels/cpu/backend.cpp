@@ -43,6 +43,19 @@ std::string processor_name() {
   return "CPU";
 }
 
+/// What the control group counts as used and gives back when asked: cached files.
+std::uint64_t reclaimable_memory() {
+  std::uint64_t sum = 0;
+  std::ifstream stat("/sys/fs/cgroup/memory.stat");
+  std::string name;
+  for (std::uint64_t bytes = 0; stat >> name >> bytes;) {
+    if (name == "active_file" || name == "inactive_file" || name == "slab_reclaimable") {
+      sum += bytes;
+    }
+  }
+  return sum;
+}
+
 /// What the kernel takes for available without swapping, bounded by the limit of the control group;
 /// 0 where neither is known.
 std::uint64_t available_memory() {
@@ -58,7 +71,8 @@ std::uint64_t available_memory() {
   std::uint64_t used = 0;
   if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
       std::ifstream("/sys/fs/cgroup/memory.current") >> used) {
-    available = std::min(available, limit > used ? limit - used : 0);
+    used -= std::min(used, reclaimable_memory());
+    available = std::min(available, limit > used ? limit - used : 1);  // 0 would be "not known"
   }
   return available;
 }

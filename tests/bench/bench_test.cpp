@@ -57,7 +57,7 @@ std::map<std::string, std::set<std::string>> kernels_of_files() {
   for (const auto& entry : fs::directory_iterator(kernels_folder / "cuda")) {
     const std::string extension = entry.path().extension();
     if (extension != ".cu" && extension != ".cuh") continue;
-    // probe.cu asks whether the library has code for the GPU; its kernel is never launched.
+    // probe.cu asks whether the GPU runs the library: its kernel is no operation.
     if (entry.path().stem() == "probe") continue;
     const std::string code = code_of(entry.path());
     std::set<std::string> found = first_groups(code, kernel);

@@ -232,6 +232,51 @@ TEST_F(CommandTest, AMissingDeviceIsFour) {
   unsetenv("HOURGLASS_CUDA_BACKEND");
 }
 
+TEST_F(CommandTest, TheGpuWithTheMostFreeMemoryIsTakenAndTooLittleIsFour) {
+  setenv("HOURGLASS_CUDA_BACKEND",
+         (std::filesystem::read_symlink("/proc/self/exe").parent_path() /
+          "libhourglass_fake_devices.so")
+             .c_str(),
+         1);
+  setenv("HOURGLASS_FAKE_DEVICES", "broken,1024/2048,1536/2048", 1);
+  const Outcome devices = run({"devices", "--json", "d.json"});
+  EXPECT_EQ(devices.status, 0) << devices.err;
+  EXPECT_NE(devices.out.find("2.0 GiB, 1.5 free"), std::string::npos) << devices.out;
+  EXPECT_NE(devices.out.find("cuda:0: GPU 0 has fallen off the bus"), std::string::npos)
+      << devices.out;
+  EXPECT_EQ(json("d.json")["devices"][2]["id"], "cuda:2");
+  EXPECT_EQ(json("d.json")["devices"][2]["free_bytes"], std::uint64_t{1536} << 20);
+
+  const Arguments train{"train",    "--data", "images.idx", "--out", "m",
+                        "--epochs", "1",      "--json",     "m.json"};
+  const Outcome trained = run(train);
+  EXPECT_EQ(trained.status, 0) << trained.err;
+  EXPECT_NE(
+      trained.out.find("cuda:2: the GPU with the most free memory of those that work, 1.5 of "),
+      std::string::npos)
+      << trained.out;
+  EXPECT_EQ(json("m.json")["device"]["id"], "cuda:2");
+  const std::uint64_t least = 240 * 36 + 7 * 4 * (2 * 36 * 32 + 36 + 32);
+  EXPECT_GE(json("m.json")["device"]["memory"]["estimated_bytes"], least);
+  EXPECT_LE(json("m.json")["device"]["memory"]["estimated_bytes"], least + 1'000'000);
+
+  setenv("HOURGLASS_FAKE_DEVICES", "1/2048", 1);
+  // So many epochs that only a check beforehand can end in time.
+  expect_failure(
+      {"train", "--data", "images.idx", "--out", "m", "--hidden", "4000", "--epochs", "1000000000"},
+      4, "training 36-4000-36 on 240 x 36 rows in batches of 240 needs ");
+  setenv("HOURGLASS_FAKE_DEVICES", "0/2048,2/2048", 1);
+  expect_failure({"tsne", "--data", "images.idx", "--out", "map.npy", "--iterations", "1000000000",
+                  "--device", "cuda:1"},
+                 4, " on cuda:1, 2.0 MiB are free: use fewer points, a lower perplexity or PCA ");
+  // What is wrong with an option comes before what is wrong with the device.
+  expect_failure({"tsne", "--data", "images.idx", "--out", "map.npy", "--perplexity", "100",
+                  "--device", "cuda:1"},
+                 2, "79");
+  unsetenv("HOURGLASS_FAKE_DEVICES");
+  unsetenv("HOURGLASS_CUDA_BACKEND");
+}
+
 TEST_F(CommandTest, NumbersThatGoWrongAreFive) {
   expect_failure({"train", "--data", "images.idx", "--out", "m.safetensors", "--hidden", "8,3",
                   "--activation", "linear", "--code-activation", "linear", "--loss", "mse",

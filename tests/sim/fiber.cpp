@@ -50,11 +50,17 @@ struct FiberStart {
 };
 
 void Fiber::start(void* context, void* data) {
-  Arrival arrival = *static_cast<Arrival*>(data);
-  arrival.from_context = context;
-  arrive(arrival);
-  arrival.to->started_ = true;
-  arrival.to->entry_();
+  void (*entry)() = nullptr;
+  {
+    const Unobserved
+        unobserved;  // what the leaving fiber has written is handed over, not raced for
+    Arrival arrival = *static_cast<Arrival*>(data);
+    arrival.from_context = context;
+    arrive(arrival);
+    arrival.to->started_ = true;
+    entry = arrival.to->entry_;
+  }
+  entry();
 }
 
 Fiber::Fiber() {

@@ -84,6 +84,7 @@ void renew_workspace(void* memory, std::size_t bytes) {
 #if HOURGLASS_SIM_ASAN
   __asan_unpoison_memory_region(memory, bytes);
 #endif
+  VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
   std::memset(memory, 0xff, bytes);
   VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
 }
@@ -204,6 +205,12 @@ cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
+  return cudaSuccess;
+}
+
+// The pool of the model keeps nothing.
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr, void* value) {
+  *static_cast<std::uint64_t*>(value) = machine().allocated_bytes;
   return cudaSuccess;
 }
 

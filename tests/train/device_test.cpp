@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -13,24 +14,45 @@
 namespace hourglass {
 namespace {
 
-/// Sets HOURGLASS_CUDA_BACKEND for one test.
-class ChosenLibrary {
+/// Sets a variable of the environment for one test.
+class Variable {
  public:
-  explicit ChosenLibrary(const char* path) {
+  Variable(const char* name, const std::string& value) : name_(name) {
     if (const char* before = std::getenv(name)) before_ = before;
-    setenv(name, path, 1);
+    setenv(name, value.c_str(), 1);
   }
-  ~ChosenLibrary() {
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+  ~Variable() {
     if (before_) {
-      setenv(name, before_->c_str(), 1);
+      setenv(name_, before_->c_str(), 1);
     } else {
-      unsetenv(name);
+      unsetenv(name_);
     }
   }
 
  private:
-  static constexpr const char* name = "HOURGLASS_CUDA_BACKEND";
+  const char* name_;
   std::optional<std::string> before_;
+};
+
+class ChosenLibrary : Variable {
+ public:
+  explicit ChosenLibrary(const std::string& path) : Variable("HOURGLASS_CUDA_BACKEND", path) {}
+};
+
+/// A machine with the GPUs that `devices` lists in the words of tests/fake/devices.cpp.
+class FakeDevices {
+ public:
+  explicit FakeDevices(const std::string& devices)
+      : library_((std::filesystem::read_symlink("/proc/self/exe").parent_path() /
+                  "libhourglass_fake_devices.so")
+                     .string()),
+        devices_("HOURGLASS_FAKE_DEVICES", devices) {}
+
+ private:
+  ChosenLibrary library_;
+  Variable devices_;
 };
 
 std::string device_error(const std::string& id) {
@@ -92,6 +114,82 @@ TEST(Device, ALibraryThatIsNoBackendIsAReason) {
   EXPECT_FALSE(search.library);
   EXPECT_EQ(search.devices, 0);
   EXPECT_NE(search.reason.find("hourglass_open_backend"), std::string::npos) << search.reason;
+}
+
+TEST(Device, OfSeveralGpusTheOneWithTheMostFreeMemoryIsTaken) {
+  const FakeDevices machine("1024/81920,71782/81920,2048/24576");
+  for (const char* id : {"auto", "cuda"}) {
+    const Device device = Device::open(id);
+    EXPECT_EQ(device.info().id, "cuda:1");
+    EXPECT_EQ(device.info().name, "GPU number 1");
+    EXPECT_EQ(device.info().free_bytes, std::uint64_t{71782} << 20);
+    EXPECT_EQ(device.info().memory_bytes, std::uint64_t{81920} << 20);
+    EXPECT_EQ(device.choice(), "cuda:1: the GPU with the most free memory, 70.1 of 80.0 GiB");
+  }
+  const Device named = Device::open("cuda:2");
+  EXPECT_EQ(named.info().name, "GPU number 2");
+  EXPECT_EQ(named.choice(), "cuda:2: as asked for");
+  const std::string beyond = device_error("cuda:3");
+  EXPECT_NE(beyond.find("3 CUDA devices (cuda:0 to cuda:2)"), std::string::npos) << beyond;
+}
+
+TEST(Device, OfEqualGpusTheFirstIsTaken) {
+  {
+    const FakeDevices machine("512/1024,768/1024,768/1024,768/2048");
+    EXPECT_EQ(Device::open("auto").info().id, "cuda:1");
+  }
+  const FakeDevices unknown("0/1024,0/1024");
+  const Device device = Device::open("cuda");
+  EXPECT_EQ(device.info().id, "cuda:0");
+  EXPECT_EQ(device.choice(), "cuda:0: the first that works of 2 CUDA devices");
+}
+
+TEST(Device, GpusThatFailArePassedOver) {
+  const FakeDevices machine("broken,4096/8192:shut,3072/8192:null,1024/8192,2048/8192");
+  const Device device = Device::open("auto");
+  EXPECT_EQ(device.choice(),
+            "cuda:4: the GPU with the most free memory of those that work, 2.0 of 8.0 GiB");
+  // One that is named is not replaced by another.
+  EXPECT_EQ(device_error("cuda:1"), "GPU 1 is in use by another process");
+  EXPECT_EQ(device_error("cuda:2"), "device cuda:2: it could not be opened");
+
+  const DeviceList list = list_devices();
+  ASSERT_EQ(list.devices.size(), 5u);
+  EXPECT_EQ(list.devices[0].id, "cpu");
+  EXPECT_EQ(list.devices[1].id, "cuda:1");
+  EXPECT_EQ(list.devices[1].free_bytes, std::uint64_t{4096} << 20);
+  EXPECT_EQ(list.no_cuda_reason, "cuda:0: GPU 0 has fallen off the bus");
+}
+
+TEST(Device, WhereNoGpuWorksEveryReasonIsTold) {
+  const FakeDevices machine("broken,4096/8192:shut,5120/8192:null");
+  const std::string reasons =
+      "none of the 3 CUDA devices works: cuda:0: GPU 0 has fallen off the bus; cuda:2: it could "
+      "not be opened; cuda:1: GPU 1 is in use by another process";
+  EXPECT_EQ(device_error("cuda"), "device cuda: " + reasons);
+  const Device fallback = Device::open("auto", 1);
+  EXPECT_EQ(fallback.info().id, "cpu");
+  EXPECT_EQ(fallback.choice(), "cpu: " + reasons);
+}
+
+TEST(Device, ASingleGpuIsOpenedWithoutAsking) {
+  {
+    const FakeDevices machine("1024/8192");
+    const Device device = Device::open("auto");
+    EXPECT_EQ(device.info().id, "cuda:0");
+    EXPECT_EQ(device.choice(), "cuda:0: the CUDA device of this machine");
+  }
+  const FakeDevices machine("1024/8192:shut");
+  EXPECT_EQ(device_error("cuda"), "device cuda: cuda:0: GPU 0 is in use by another process");
+  const FakeDevices none("");
+  const std::string message = device_error("cuda");
+  EXPECT_NE(message.find("HOURGLASS_FAKE_DEVICES lists none"), std::string::npos) << message;
+}
+
+TEST(Device, KnowsWhatIsFreeOnTheCpu) {
+  const Device device = Device::open("cpu", 1);
+  EXPECT_LE(device.info().free_bytes, device.info().memory_bytes);
+  EXPECT_EQ(list_devices().devices.front().free_bytes == 0, device.info().free_bytes == 0);
 }
 
 TEST(Device, CpuNeverLooksForTheLibrary) {

@@ -17,6 +17,7 @@
 namespace hourglass {
 namespace {
 
+using testing_support::device_under_test;
 using testing_support::easy_data;
 using testing_support::oracle_evaluate;
 using testing_support::oracle_objective;
@@ -83,7 +84,7 @@ Reference train_in_float64(const Autoencoder& model, const oracle::Matrix64& x,
 
 void compare_with_float64(std::int64_t rows, std::int64_t batch, const char* sparsity) {
   SCOPED_TRACE(std::to_string(rows) + " rows, batch " + std::to_string(batch) + ", " + sparsity);
-  Device device = Device::open("cpu", 2);
+  Device device = device_under_test(2);
   const Dataset data = random_bytes(rows, 10, 1);
   Autoencoder model = model_for(device, data, {6, 3});
   TrainingOptions options;
@@ -123,7 +124,7 @@ TEST(Fit, EqualsTheSameTrainingInFloat64) {
 }
 
 TEST(Fit, LearnsWhatTwoUnitsCanSay) {
-  Device device = Device::open("cpu", 1);
+  Device device = device_under_test(1);
   const Dataset data = easy_data(500, 12, 3);
   for (const Loss loss : {Loss::bce, Loss::mse}) {
     AutoencoderSpec spec;
@@ -148,7 +149,7 @@ TEST(Fit, SameSeedSameBits) {
   const Dataset data = random_bytes(300, 20, 2);
   const Dataset validation = random_bytes(77, 20, 5);
   const auto train = [&](std::uint64_t seed, int threads) {
-    Device device = Device::open("cpu", threads);
+    Device device = device_under_test(threads);
     Autoencoder model = model_for(device, data, {9}, Scaling::standard);
     TrainingOptions options;
     options.epochs = 2;
@@ -165,7 +166,7 @@ TEST(Fit, SameSeedSameBits) {
 }
 
 TEST(Fit, ValidationUsesTheWeightsAfterTheEpoch) {
-  Device device = Device::open("cpu", 2);
+  Device device = device_under_test(2);
   const Dataset data = random_bytes(100, 15, 2);
   // More rows than a block of validation, and not a multiple of it.
   const Dataset validation = random_bytes(9001, 15, 6);
@@ -186,7 +187,7 @@ TEST(Fit, ValidationUsesTheWeightsAfterTheEpoch) {
 }
 
 TEST(Fit, L1SumOnValidationIsThatOfABatchOfTraining) {
-  Device device = Device::open("cpu", 1);
+  Device device = device_under_test(1);
   const Dataset data = random_bytes(64, 15, 2);
   Autoencoder model = model_for(device, data, {5});
   TrainingOptions options;
@@ -204,7 +205,7 @@ TEST(Fit, L1SumOnValidationIsThatOfABatchOfTraining) {
 }
 
 TEST(Fit, ReportsEveryEpochAndStopsWhenTold) {
-  Device device = Device::open("cpu", 1);
+  Device device = device_under_test(1);
   const Dataset data = random_bytes(100, 15, 2);
   Autoencoder model = model_for(device, data, {5});
   const auto before = model.parameters;
@@ -243,7 +244,7 @@ std::string message_of(const std::function<void()>& call) {
 }
 
 TEST(Fit, NotANumberInTheDataIsRefusedWithItsPlace) {
-  Device device = Device::open("cpu", 1);
+  Device device = device_under_test(1);
   const Dataset good = random_floats(40, 6, 1);
   Autoencoder model = model_for(device, good, {3}, Scaling::none);
   for (const float wrong :
@@ -260,7 +261,7 @@ TEST(Fit, NotANumberInTheDataIsRefusedWithItsPlace) {
 }
 
 TEST(Fit, DivergenceNamesEpochStepAndLayer) {
-  Device device = Device::open("cpu", 1);
+  Device device = device_under_test(1);
   const Dataset data = random_floats(40, 6, 1);
   AutoencoderSpec spec;
   spec.inputs = 6;
@@ -293,7 +294,7 @@ TEST(Fit, DivergenceNamesEpochStepAndLayer) {
 }
 
 TEST(Fit, WarnsOnceOfTargetsThatASigmoidCannotReach) {
-  Device device = Device::open("cpu", 1);
+  Device device = device_under_test(1);
   const Dataset data = random_bytes(50, 8, 1);
   const auto warnings = [&](Scaling scaling, Loss loss, Activation output) {
     AutoencoderSpec spec;
@@ -322,7 +323,7 @@ TEST(Fit, WarnsOnceOfTargetsThatASigmoidCannotReach) {
 }
 
 TEST(Fit, DataThatDoesNotFitIsRefused) {
-  Device device = Device::open("cpu", 1);
+  Device device = device_under_test(1);
   const Dataset data = random_floats(10, 6, 1);
   Autoencoder model = model_for(device, data, {3});
   EXPECT_THROW(fit(device, model, random_floats(10, 7, 1), {}), InputError);

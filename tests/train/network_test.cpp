@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/backend.hpp"
 #include "tests/train/training_fixtures.hpp"
 
 namespace hourglass {
 namespace {
 
+using testing_support::device_under_test;
 using testing_support::flatten;
 using testing_support::oracle_evaluate;
 using testing_support::oracle_objective;
@@ -52,7 +52,8 @@ void check_gradient(const Case& c) {
     }
   }
 
-  cpu::CpuBackend backend(2);
+  Device device = device_under_test(2);
+  Backend& backend = device.backend();
   // More room than rows: nothing may depend on it.
   TrainableNetwork network(backend, c.spec, model.parameters, c.rows + 5, c.rows + 3, 1e-3);
   Buffer<double> figures(backend, 2);
@@ -146,7 +147,8 @@ TEST(Network, EncodeAndDecodeMatchTheOracle) {
     const Autoencoder model = Autoencoder::initialise(spec, {}, 2);
     const Dataset data = testing_support::random_floats(9, spec.inputs, 8);
     const auto& values = std::get<1>(data.values);
-    cpu::CpuBackend backend(1);
+    Device device = device_under_test(1);
+    Backend& backend = device.backend();
     Network network(backend, spec, model.parameters, 9);
     backend.upload(network.inputs(9).data, values.data(), values.size() * sizeof(float));
     network.encode(9);

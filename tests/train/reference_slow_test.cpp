@@ -8,6 +8,7 @@
 
 #include "hourglass/error.hpp"
 #include "hourglass/training.hpp"
+#include "tests/train/training_fixtures.hpp"
 
 namespace hourglass {
 namespace {
@@ -32,7 +33,7 @@ TEST_P(Reference, TestLossAfterTenEpochs) {
   } catch (const InputError& error) {
     GTEST_SKIP() << "MNIST cannot be had: " << error.what();
   }
-  Device device = Device::open("cpu");
+  Device device = testing_support::device_under_test();
   AutoencoderSpec spec;
   spec.hidden = expected.hidden;
   Autoencoder model =

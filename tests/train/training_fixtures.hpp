@@ -2,15 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "hourglass/autoencoder.hpp"
+#include "hourglass/device.hpp"
 #include "hourglass/training.hpp"
 #include "tests/oracle/autoencoder.hpp"
 
 namespace hourglass::testing_support {
+
+/// The device that whole models are put to the test on: HOURGLASS_TEST_DEVICE, else the CPU.
+inline Device device_under_test(int threads = 0) {
+  const char* id = std::getenv("HOURGLASS_TEST_DEVICE");
+  return Device::open(id != nullptr && *id != '\0' ? id : "cpu", threads);
+}
 
 inline Dataset random_floats(std::int64_t rows, std::int64_t columns, std::uint32_t seed,
                              float low = 0.0f, float high = 1.0f) {

@@ -29,6 +29,7 @@ void encode(Session& session, const CodeArguments& arguments) {
   const Autoencoder model = load_model(session, arguments.model);
   const Dataset data = session.load(arguments.data);
   Device& device = session.open_device();
+  session.plan(model_memory(device.info(), model.spec, data, ModelOutput::codes));
   const Matrix codes = session.time("encode", [&] { return model.encode(device, data); });
   session.time("save", [&] { save_matrix(arguments.out, codes); });
   session.results["rows"] = codes.rows;
@@ -46,6 +47,7 @@ void reconstruct(Session& session, const CodeArguments& arguments) {
   const Autoencoder model = load_model(session, arguments.model);
   const Dataset data = session.load(arguments.data);
   Device& device = session.open_device();
+  session.plan(model_memory(device.info(), model.spec, data, ModelOutput::reconstructions));
   Matrix reconstructions =
       session.time("reconstruct", [&] { return model.reconstruct(device, data); });
   const double loss =

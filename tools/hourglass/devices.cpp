@@ -10,6 +10,14 @@
 namespace hourglass::command {
 namespace {
 
+/// "80.0 GiB, 79.1 free"
+std::string memory_text(const DeviceInfo& info) {
+  const auto gibibytes = [](std::uint64_t bytes) { return static_cast<double>(bytes) / 0x1p30; };
+  std::string text = fmt::format("{:.1f} GiB", gibibytes(info.memory_bytes));
+  if (info.free_bytes > 0) text += fmt::format(", {:.1f} free", gibibytes(info.free_bytes));
+  return text;
+}
+
 void devices(Session& session) {
   const DeviceList list = session.time("devices", [] { return list_devices(); });
   session.results["devices"] = Json::array();
@@ -18,10 +26,10 @@ void devices(Session& session) {
                                           {"backend", info.backend},
                                           {"name", info.name},
                                           {"threads", info.threads},
-                                          {"memory_bytes", info.memory_bytes}});
+                                          {"memory_bytes", info.memory_bytes},
+                                          {"free_bytes", info.free_bytes}});
     session.print_field(
-        info.id, fmt::format("{}, {:.1f} GiB{}", info.name,
-                             static_cast<double>(info.memory_bytes) / (1 << 30),
+        info.id, fmt::format("{}, {}{}", info.name, memory_text(info),
                              info.backend == "cpu" ? fmt::format(", {} thread{}", info.threads,
                                                                  info.threads == 1 ? "" : "s")
                                                    : ""));

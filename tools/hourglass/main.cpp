@@ -28,7 +28,8 @@ int status_of(ExitStatus status) {
 }
 
 void add_common(CLI::App& app, CommonOptions& common) {
-  app.add_option("--device", common.device, "auto (the first GPU, else the CPU), cpu, cuda, cuda:N")
+  app.add_option("--device", common.device,
+                 "cpu; cuda:N; cuda: the GPU with the most free memory; auto: that, else the CPU")
       ->capture_default_str()
       ->group("Common");
   app.add_option("--threads", common.threads, "CPU threads; 0: all")

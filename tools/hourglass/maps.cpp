@@ -55,6 +55,9 @@ void pca(Session& session, const PcaArguments& arguments) {
                      {"out", arguments.out}};
   Device& device = session.open_device();
   const Dataset data = session.load(arguments.data);
+  const DataShape shape(data.rows, data.columns);
+  session.plan(pca_fit_memory(device.info(), shape, arguments.components));
+  session.plan(pca_transform_memory(device.info(), shape, arguments.components));
   const Matrix x = session.time("scale", [&] { return features(device, data, arguments.scale); });
   const Pca fitted = session.time("fit", [&] { return Pca::fit(device, x, arguments.components); });
   const Matrix codes = session.time("transform", [&] { return fitted.transform(device, x); });
@@ -132,6 +135,7 @@ void tsne(Session& session, const TsneArguments& arguments) {
                                    data.rows));
     }
   }
+  session.plan(tsne_memory(device.info(), {data.rows, data.columns}, options));
   const Matrix x = session.time("scale", [&] { return features(device, data, arguments.scale); });
 
   int announced = 0;

@@ -47,6 +47,24 @@ void check_finite(const std::string& name, const Matrix& x) {
   }
 }
 
+void plan_memory(Session& session, const DeviceInfo& device, const Matrix& map,
+                 const std::optional<Dataset>& data, const std::vector<std::int32_t>& labels,
+                 const ScoreArguments& arguments) {
+  if (!labels.empty()) {
+    const std::int64_t classes = *std::max_element(labels.begin(), labels.end()) + 1;
+    const DataShape half(map.rows / 2, map.columns);
+    session.plan(one_nn_memory(device, map, std::nullopt));
+    session.plan(linear_probe_memory(device, half, half, classes));
+    session.plan(silhouette_memory(device, map, classes));
+  }
+  if (!data) return;
+  const DataShape x(data->rows, data->columns);
+  if (!labels.empty()) session.plan(one_nn_split_memory(device, x));
+  session.plan(trustworthiness_memory(device, x, map, arguments.neighbours));
+  session.plan(neighbour_preservation_memory(device, x, map, arguments.neighbours));
+  if (map.columns == 2) session.plan(tsne_kl_memory(device, x, arguments.perplexity));
+}
+
 void score(Session& session, const ScoreArguments& arguments) {
   if (arguments.scale != "auto") parse_scaling(arguments.scale);
   if (arguments.data.empty() && arguments.labels.empty()) {
@@ -78,6 +96,7 @@ void score(Session& session, const ScoreArguments& arguments) {
   }
   labels = consecutive(labels);
   Device& device = session.open_device();
+  if (map.rows > 1) plan_memory(session, device.info(), map, data, labels, arguments);
 
   const auto figure = [&](const char* key, const char* name, auto&& compute) {
     const double value = session.time(key, compute);

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -86,6 +87,11 @@ Device& Session::open_device() {
   return *device_;
 }
 
+void Session::plan(const MemoryPlan& plan) {
+  plan.check(open_device());
+  estimated_bytes_ = std::max(estimated_bytes_, plan.total_bytes());
+}
+
 void Session::throw_interrupted() {
   throw Interrupted("interrupted");
 }
@@ -162,6 +168,9 @@ void Session::finish() {
                         {"name", info.name},
                         {"threads", info.threads},
                         {"choice", device_->choice()}};
+      if (estimated_bytes_ > 0) {
+        json["device"]["memory"] = {{"estimated_bytes", estimated_bytes_}};
+      }
     } else {
       json["device"] = nullptr;
     }

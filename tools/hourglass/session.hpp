@@ -16,6 +16,7 @@
 #include "hourglass/dataset.hpp"
 #include "hourglass/device.hpp"
 #include "hourglass/matrix.hpp"
+#include "hourglass/memory.hpp"
 
 namespace hourglass::command {
 
@@ -50,6 +51,9 @@ class Session {
 
   // ---- work
   Device& open_device();
+  /// Throws DeviceError where the opened device has not the memory; the largest plan of a command
+  /// is in the JSON file.
+  void plan(const MemoryPlan& plan);
   /// Runs `work` as one phase of `timings`; throws Interrupted before it where that was asked for.
   template <class Work>
   auto time(const std::string& phase, Work&& work) {
@@ -101,6 +105,7 @@ class Session {
   std::string command_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::optional<Device> device_;
+  std::uint64_t estimated_bytes_ = 0;
   std::vector<std::pair<std::string, double>> timings_;
   std::vector<std::pair<std::string, std::string>> outputs_;  // canonical path, as given
   bool progress_shown_ = false;

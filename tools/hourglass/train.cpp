@@ -146,6 +146,9 @@ void train(Session& session, const TrainArguments& arguments) {
       {"validation", arguments.validation.empty() ? Json(nullptr) : Json(arguments.validation)},
       {"out", arguments.out}};
 
+  std::optional<DataShape> validation_shape;
+  if (validation) validation_shape = *validation;
+  session.plan(training_memory(device.info(), spec, data, options.batch, validation_shape));
   Autoencoder model = session.time("scale", [&] {
     return Autoencoder::initialise(spec, Scaler::fit(device, data, scaling), options.seed);
   });

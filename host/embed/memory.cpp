@@ -1,0 +1,132 @@
+// What PCA and t-SNE take. Each plan has the buffers of the code that it is made for, in the same
+// order and the same scopes: pca.cpp, affinities.cpp, tsne.cpp.
+#include "host/embed/memory.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/embed/affinities.hpp"
+#include "host/embed/pca_internal.hpp"
+
+namespace hourglass {
+namespace {
+
+constexpr const char* data = "data";
+constexpr const char* covariance = "covariance";
+constexpr const char* components = "components";
+constexpr std::int64_t centred_rows = 4096;  // pca.cpp's blocks
+
+void plan_pca_fit(MemoryTimeline& memory, const DataShape& x, std::int64_t count) {
+  const std::int64_t n = x.rows;
+  const std::int64_t d = x.columns;
+  const auto rows = memory.hold(data, bytes_of<float>({n, d}));
+  const auto statistics = memory.hold(components, bytes_of<double>({2, d}));
+  memory.run(memory.operations().column_statistics(n, d));
+  const auto mean = memory.hold_on_host(components, bytes_of<double>(d));
+  if (d <= n) {
+    const auto matrix = memory.hold(covariance, bytes_of<double>({d, d}));
+    memory.run(memory.operations().covariance(n, d));
+    const auto downloaded = memory.hold_on_host(covariance, bytes_of<double>({d, d}));
+    // LAPACK's vectors and ours, and its workspace: some 35 numbers a row.
+    const auto eigen = memory.hold_on_host(components, bytes_of<double>({2 * count + 40, d}));
+  } else {
+    const auto transposed = memory.hold_on_host(data, bytes_of<float>({n, d}));
+    const auto centred = memory.hold(data, bytes_of<float>({n, d}));
+    const auto matrix = memory.hold(covariance, bytes_of<double>({n, n}));
+    memory.run(memory.operations().covariance(d, n));
+    const auto downloaded = memory.hold_on_host(covariance, bytes_of<double>({n, n}));
+    const auto eigen = memory.hold_on_host(components, bytes_of<double>({2 * count + 40, n}));
+    const auto loadings = memory.hold(components, bytes_of<float>({count, d + n}));
+    const auto results = memory.hold_on_host(
+        components, bytes_of<double>({count, d}) + bytes_of<float>({count, d + n}));
+  }
+}
+
+void plan_pca_transform(MemoryTimeline& memory, const DataShape& x, std::int64_t count) {
+  const auto codes = memory.hold_on_host("codes", bytes_of<float>({x.rows, count}));
+  const auto rows = memory.hold(data, bytes_of<float>({x.rows, x.columns}));
+  const auto loadings = memory.hold(components, bytes_of<float>({count + 2, x.columns}));
+  const auto offsets = memory.hold_on_host(components, bytes_of<float>({2, x.columns}));
+  const auto centred =
+      memory.hold("workspace", bytes_of<float>({std::min(centred_rows, x.rows), x.columns}));
+  const auto out = memory.hold("codes", bytes_of<float>({x.rows, count}));
+}
+
+}  // namespace
+
+MemoryPlan pca_fit_memory(const DeviceInfo& device, const DataShape& x, std::int64_t count) {
+  check_components(x, count);
+  MemoryTimeline memory(device);
+  plan_pca_fit(memory, x, count);
+  return memory.plan(fmt::format("PCA of {} rows", size_text(x)), "use fewer rows or columns");
+}
+
+MemoryPlan pca_transform_memory(const DeviceInfo& device, const DataShape& x, std::int64_t count) {
+  MemoryTimeline memory(device);
+  plan_pca_transform(memory, x, count);
+  return memory.plan(fmt::format("{} components of {} rows", count, size_text(x)),
+                     "use fewer rows at a time");
+}
+
+MemoryPlan pca_inverse_memory(const DeviceInfo& device, const DataShape& x, std::int64_t count) {
+  MemoryTimeline memory(device);
+  const auto result = memory.hold_on_host(data, bytes_of<float>({x.rows, x.columns}));
+  const auto codes = memory.hold("codes", bytes_of<float>({x.rows, count}));
+  const auto loadings = memory.hold(components, bytes_of<float>({count, x.columns}));
+  const auto out = memory.hold(data, bytes_of<float>({x.rows, x.columns}));
+  return memory.plan(fmt::format("{} rows from {} components", size_text(x), count),
+                     "use fewer rows at a time");
+}
+
+MemoryTimeline::Held plan_affinities(MemoryTimeline& memory, const DataShape& x, std::int64_t k) {
+  constexpr const char* neighbours = "neighbours";
+  constexpr const char* affinities = "affinities";
+  const std::int64_t n = x.rows;
+  auto points = memory.hold(data, bytes_of<float>({n, x.columns}));
+  const auto index = memory.hold(neighbours, bytes_of<std::int32_t>({n, k}));
+  auto distance = memory.hold(neighbours, bytes_of<float>({n, k}));
+  memory.run(memory.operations().nearest_neighbours(n, n, x.columns, k));
+  points.release();
+  const auto conditional = memory.hold(affinities, bytes_of<float>({n, k + 1}));
+  distance.release();
+  auto matrix =
+      memory.hold(affinities, bytes_of<std::int64_t>(n + 1) + bytes_of<std::int32_t>({2, n, k}) +
+                                  bytes_of<float>({2, n, k}));
+  memory.run(memory.operations().symmetrise(n, k));
+  return matrix;
+}
+
+MemoryPlan tsne_memory(const DeviceInfo& device, const DataShape& x, const TsneOptions& options) {
+  constexpr const char* map = "map";
+  check_perplexity("t-SNE", x.rows, options.perplexity);
+  MemoryTimeline memory(device);
+  const std::int64_t n = x.rows;
+  const std::int64_t k = affinity_neighbours(n, options.perplexity);
+  const auto affinities = plan_affinities(memory, x, k);
+
+  const auto result = memory.hold_on_host(map, bytes_of<float>({2, n}));
+  if (options.start == TsneStart::pca) {
+    const std::int64_t count = std::min<std::int64_t>({2, n, x.columns});
+    plan_pca_fit(memory, x, count);
+    plan_pca_transform(memory, x, count);
+  }
+  const bool tree = device.backend == "cpu" && options.method != TsneMethod::exact;
+  const auto repulsion = memory.hold("repulsion", memory.operations().repulsion(tree, n));
+  const auto state = memory.hold(map, bytes_of<float>({10, n}));
+  const auto ones = memory.hold_on_host(map, bytes_of<float>({2, n}));
+  {
+    // The map of an interval, or the order in which equal rows are looked for.
+    const auto downloaded = memory.hold_on_host(map, bytes_of<std::int64_t>({2, n}));
+  }
+  if (n <= most_points_of_exact_kl) {
+    memory.run(memory.operations().tsne_kl(n));
+  } else {
+    const auto downloaded = memory.hold_on_host(
+        "affinities", bytes_of<std::int64_t>(n + 1) + bytes_of<float>({2, 2, n, k}));
+  }
+  return memory.plan(fmt::format("t-SNE of {} points with {} neighbours", size_text(x), k),
+                     "use fewer points, a lower perplexity or PCA first");
+}
+
+}  // namespace hourglass

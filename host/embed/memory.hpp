@@ -1,0 +1,13 @@
+// What plans of embeddings share with the code that they are made for.
+#pragma once
+
+#include <cstdint>
+
+#include "host/memory.hpp"
+
+namespace hourglass {
+
+/// compute_affinities() of x with k neighbours; what stays held is its result.
+MemoryTimeline::Held plan_affinities(MemoryTimeline& memory, const DataShape& x, std::int64_t k);
+
+}  // namespace hourglass

@@ -1,0 +1,124 @@
+// What training and the passes of a trained model take. Each plan has the buffers of the code that
+// it is made for, in the same order: fit.cpp, network.cpp, autoencoder.cpp, scaler.cpp.
+#include "host/memory.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/train/features.hpp"
+
+namespace hourglass {
+namespace {
+
+constexpr const char* activations = "activations";
+constexpr const char* parameters = "parameters";
+
+std::int64_t widest(const AutoencoderSpec& spec) {
+  return std::max(spec.inputs, *std::max_element(spec.hidden.begin(), spec.hidden.end()));
+}
+
+/// Offsets and factors on the device.
+std::uint64_t scaler_bytes(std::int64_t columns) {
+  return bytes_of<float>({2, columns});
+}
+
+/// The batch, every layer's output and, where the derivative wants them, its products.
+std::uint64_t activation_bytes(const AutoencoderSpec& spec, std::int64_t rows) {
+  std::uint64_t bytes = bytes_of<float>({rows, spec.inputs}) + bytes_of<float>(spec.code_size());
+  const std::vector<std::int64_t> widths = spec.widths();
+  for (std::size_t l = 0; l < spec.layers(); ++l) {
+    const int buffers = derivative_from_output(spec.activation_of(l)) ? 1 : 2;
+    bytes += bytes_of<float>({buffers, rows, widths[l + 1]});
+  }
+  return bytes;
+}
+
+}  // namespace
+
+MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
+                           const DataShape& data, std::int64_t batch,
+                           const std::optional<DataShape>& validation) {
+  spec.validate();
+  MemoryTimeline memory(device);
+  const std::int64_t rows = data.rows;
+  const std::int64_t batch_rows = std::min(batch, rows);
+  const std::int64_t steps = batch_rows > 0 ? (rows + batch_rows - 1) / batch_rows : 0;
+  const std::int64_t count = spec.parameter_count();
+  const std::int64_t validation_rows =
+      validation ? std::min(block_rows(data.columns), validation->rows) : 0;
+  const std::int64_t widest_hidden = *std::max_element(spec.hidden.begin(), spec.hidden.end());
+
+  const auto source = memory.hold("data", bytes_of(data));
+  const auto scaler = memory.hold("data", scaler_bytes(data.columns));
+  // Two lists of 16 bytes a row that are sorted from one into the other, and the order.
+  const auto shuffle = memory.hold_on_host("order of the rows", bytes_of<char>({36, rows}));
+  const auto order = memory.hold("order of the rows", bytes_of<std::int32_t>(rows));
+  const auto figures = memory.hold("figures", bytes_of<double>({2, steps}));
+  const auto model = memory.hold(parameters, bytes_of<float>(count));
+  const auto layers =
+      memory.hold(activations, activation_bytes(spec, std::max(batch_rows, validation_rows)));
+  const auto gradients = memory.hold("gradients", bytes_of<float>(count));
+  const auto moments = memory.hold("Adam's moments", bytes_of<float>({2, count}));
+  const auto kept = memory.hold("copy from the epoch's start", bytes_of<float>({3, count}));
+  const auto deltas = memory.hold(activations, bytes_of<float>({2, batch_rows, widest_hidden}));
+  MemoryTimeline::Held validation_source;
+  if (validation) {
+    validation_source =
+        memory.hold("validation data", bytes_of(*validation) + scaler_bytes(validation->columns));
+  }
+  memory.run(memory.operations().batch(std::max(batch_rows, validation_rows), widest(spec)));
+  const auto downloaded_figures = memory.hold_on_host("figures", bytes_of<double>({2, steps}));
+  const auto result = memory.hold_on_host(parameters, bytes_of<float>(count));
+  return memory.plan(fmt::format("training {} on {} rows in batches of {}", spec.name(),
+                                 size_text(data), batch_rows),
+                     "use a smaller batch, narrower layers or fewer rows");
+}
+
+MemoryPlan model_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
+                        const DataShape& data, ModelOutput output) {
+  spec.validate();
+  MemoryTimeline memory(device);
+  const std::int64_t rows = std::min(block_rows(widest(spec)), data.rows);
+  const char* work = "the loss";
+  MemoryTimeline::Held result;
+  if (output == ModelOutput::codes) {
+    work = "codes";
+    result = memory.hold_on_host("codes", bytes_of<float>({data.rows, spec.code_size()}));
+  } else if (output == ModelOutput::reconstructions) {
+    work = "reconstructions";
+    result = memory.hold_on_host("reconstructions", bytes_of<float>({data.rows, spec.inputs}));
+  }
+  const auto model = memory.hold(parameters, bytes_of<float>(spec.parameter_count()));
+  const auto layers = memory.hold(activations, activation_bytes(spec, rows));
+  const auto scaler = memory.hold("data", scaler_bytes(data.columns));
+  const auto block = memory.hold("data", bytes_of(DataShape(rows, data.columns, data.bytes)));
+  memory.run(memory.operations().batch(rows, widest(spec)));
+  return memory.plan(
+      fmt::format("{} of {} rows by {}", work, size_text(data), spec.name()),
+      output == ModelOutput::loss ? "use a narrower model" : "use fewer rows at a time");
+}
+
+MemoryPlan scaler_fit_memory(const DeviceInfo& device, const DataShape& data, Scaling scaling) {
+  MemoryTimeline memory(device);
+  if (scaling == Scaling::standard) {
+    const auto features = memory.hold("data", bytes_of(data));
+    const auto statistics = memory.hold("statistics", bytes_of<double>({2, data.columns}));
+    memory.run(memory.operations().column_statistics(data.rows, data.columns));
+    const auto downloaded = memory.hold_on_host("statistics", bytes_of<double>({2, data.columns}));
+  }
+  return memory.plan(fmt::format("the scaling of {} rows", size_text(data)), "use fewer rows");
+}
+
+MemoryPlan scaler_transform_memory(const DeviceInfo& device, const DataShape& data) {
+  MemoryTimeline memory(device);
+  const std::int64_t rows = std::min(block_rows(data.columns), data.rows);
+  const auto scaler = memory.hold("data", scaler_bytes(data.columns));
+  const auto scaled = memory.hold("data", bytes_of<float>({rows, data.columns}));
+  const auto result =
+      memory.hold_on_host("scaled rows", bytes_of<float>({data.rows, data.columns}));
+  const auto block = memory.hold("data", bytes_of(DataShape(rows, data.columns, data.bytes)));
+  return memory.plan(fmt::format("{} scaled rows", size_text(data)), "use fewer rows");
+}
+
+}  // namespace hourglass

@@ -1,0 +1,165 @@
+// What the operations take of memory beside their arguments, by formula, so that a plan can be made
+// before anything is allocated (memory.hpp). The constants are those of the operations' files under
+// kernels/, which are named; tests/memory compares the CPU's with what is really taken.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+
+namespace hourglass {
+
+/// Sums of sizes stay below 2^64 although sizes that a user asked for may not: a size ends here.
+inline constexpr std::uint64_t most_bytes = std::uint64_t{1} << 56;
+
+/// sizeof(T) times all `factors`; at most most_bytes, and 0 where a factor is not above 0.
+template <class T>
+[[nodiscard]] std::uint64_t bytes_of(std::initializer_list<std::int64_t> factors) {
+  std::uint64_t product = sizeof(T);
+  for (const std::int64_t factor : factors) {
+    if (factor <= 0) return 0;
+    if (__builtin_mul_overflow(product, static_cast<std::uint64_t>(factor), &product)) {
+      product = most_bytes;
+    }
+    product = std::min(product, most_bytes);
+  }
+  return product;
+}
+
+template <class T>
+[[nodiscard]] std::uint64_t bytes_of(std::int64_t count) {
+  return bytes_of<T>({count});
+}
+
+struct Workspace {
+  std::uint64_t kept = 0;       ///< of the backend's scratch memory, which grows and stays
+  std::uint64_t temporary = 0;  ///< until the operation ends
+};
+
+/// The workspace of each operation that takes more than a few hundred KB.
+class WorkspaceModel {
+ public:
+  /// `on_host`: the CPU backend with so many threads; otherwise the CUDA backend.
+  WorkspaceModel(bool on_host, int threads) : on_host_(on_host), threads_(threads) {}
+
+  /// Any pass over a batch of B rows that sums over them: bias gradients, losses, penalties.
+  [[nodiscard]] Workspace batch(std::int64_t rows, std::int64_t columns) const {
+    if (on_host_) return {bytes_of<double>({blocks(rows, 32), columns}), 0};  // row_blocks.hpp
+    return scratch(strips(columns));
+  }
+
+  [[nodiscard]] Workspace column_statistics(std::int64_t rows, std::int64_t columns) const {
+    if (on_host_) return {bytes_of<double>({blocks(rows, 2048), columns}), 0};
+    return scratch(strips(columns));
+  }
+
+  [[nodiscard]] Workspace covariance(std::int64_t rows, std::int64_t columns) const {
+    constexpr std::int64_t chunk_elements = std::int64_t{1} << 23;  // cuda/covariance.cu
+    const std::int64_t chunk =
+        on_host_ ? 384 : std::max<std::int64_t>(chunk_elements / at_least_one(columns), 1);
+    return scratch(bytes_of<double>({std::min(chunk, rows), columns}));
+  }
+
+  [[nodiscard]] Workspace nearest_neighbours(std::int64_t queries, std::int64_t references,
+                                             std::int64_t columns, std::int64_t k) const {
+    if (on_host_) {
+      const bool by_products = columns > 16;  // they run on a centred copy of the references
+      const std::int64_t keep = k + (by_products ? 16 : 0);
+      const std::int64_t block = std::min<std::int64_t>(queries, 128);
+      // Tile, lists of candidates, the block's queries twice, and a packed tile of references.
+      const std::uint64_t each_thread = bytes_of<float>({128, 512}) +
+                                        bytes_of<double>({block + 1, 2 * keep + 1088}) +
+                                        bytes_of<float>({2 * block + 512, columns});
+      Workspace workspace{0, times_threads(each_thread)};
+      if (by_products) {
+        workspace.temporary +=
+            bytes_of<float>({references, columns + 1}) + bytes_of<float>({3, columns + 128});
+      }
+      return workspace;
+    }
+    constexpr std::int64_t largest_k = 1024;
+    if (k > largest_k) return {};
+    constexpr std::int64_t query_tile = 2048, reference_tile = 4096;
+    const std::int64_t tall =
+        std::max<std::int64_t>((std::int64_t{1} << 24) / at_least_one(columns), 32);
+    const std::int64_t rows = std::min({query_tile, queries, tall});
+    return scratch(strips(columns) + bytes_of<double>(columns) +
+                   bytes_of<float>({rows + std::min({reference_tile, references, tall}), columns}) +
+                   bytes_of<float>({rows + 1, reference_tile}) +
+                   bytes_of<std::uint64_t>({rows, std::min(k + 8, references)}) +
+                   bytes_of<std::int32_t>(queries + rows));
+  }
+
+  [[nodiscard]] Workspace neighbour_ranks(std::int64_t rows, std::int64_t columns,
+                                          std::int64_t k) const {
+    if (on_host_) {
+      return {0, times_threads(bytes_of<float>({2 * 512, columns}) + bytes_of<float>({512, 64}) +
+                               bytes_of<float>({3 * 64, k}))};
+    }
+    // Of each group of 32 neighbours keys, places and 33 counts.
+    return scratch(bytes_of<char>({rows, blocks(k, 32), 32 * 8 + 32 * 4 + 33 * 4}));
+  }
+
+  [[nodiscard]] Workspace symmetrise(std::int64_t rows, std::int64_t k) const {
+    // Each edge twice, by its origin and by its end; offsets.
+    const std::uint64_t edges =
+        bytes_of<std::uint64_t>({2, rows, k}) + bytes_of<std::uint64_t>({2, rows + 1});
+    return on_host_ ? Workspace{0, edges} : scratch(edges);
+  }
+
+  /// Of Backend::make_repulsion: as long as the Repulsion lives. `tree` only on the host.
+  [[nodiscard]] std::uint64_t repulsion(bool tree, std::int64_t points) const {
+    if (tree) {
+      // Order, keys and coordinates are 44 bytes a point. Nodes and lists follow from the map, in
+      // vectors that grow by doubling: 9 to 90 bytes a point in maps of one to ten clusters, of a
+      // span of 1e-4 to 3,000, of 1,000 to 1,000,000 points.
+      return bytes_of<char>({points, 140});
+    }
+    if (on_host_) {
+      return bytes_of<float>({2, points + 128, 1 + std::int64_t{threads_}});
+    }
+    // cuda/tsne_repulsion.cu: the partial forces of each slice of the points.
+    const std::int64_t tiles = blocks(points, 128);
+    const std::int64_t row_blocks = at_least_one(blocks(points, 512));
+    const std::int64_t slices = std::clamp<std::int64_t>(1056 / row_blocks, 1, at_least_one(tiles));
+    return bytes_of<float>({2, points, slices}) + bytes_of<double>({row_blocks, slices});
+  }
+
+  [[nodiscard]] Workspace tsne_kl(std::int64_t points) const {
+    if (on_host_)
+      return {0, bytes_of<double>({2, points}) + bytes_of<double>({3, blocks(points, 64)})};
+    return scratch(bytes_of<double>(std::max<std::int64_t>(blocks(points, 256), 4096) + 2 * 2048));
+  }
+
+  [[nodiscard]] Workspace class_distance_sums(std::int64_t rows, std::int64_t columns,
+                                              std::int64_t classes) const {
+    if (on_host_) {
+      return {0, bytes_of<float>({rows, columns}) + bytes_of<std::int64_t>(2 * (classes + 1)) +
+                     times_threads(bytes_of<float>({512, columns + 64}))};
+    }
+    return scratch(bytes_of<std::int64_t>(2 * (classes + 1)) +
+                   bytes_of<std::int32_t>(rows + classes));
+  }
+
+ private:
+  [[nodiscard]] static std::int64_t at_least_one(std::int64_t value) {
+    return std::max<std::int64_t>(value, 1);
+  }
+  [[nodiscard]] static std::int64_t blocks(std::int64_t count, std::int64_t size) {
+    return count / size + (count % size != 0 ? 1 : 0);
+  }
+  [[nodiscard]] std::uint64_t times_threads(std::uint64_t bytes) const {
+    return std::min(bytes, most_bytes / 1024) * static_cast<std::uint64_t>(threads_);
+  }
+  /// Of the scratch memory, whose parts are rounded up to 256 bytes each on a GPU.
+  [[nodiscard]] static Workspace scratch(std::uint64_t bytes) { return {bytes + 10 * 256, 0}; }
+  /// cuda/column_sums.cuh: partial sums of at most 1,024 blocks of 32 columns, or one a column.
+  [[nodiscard]] static std::uint64_t strips(std::int64_t columns) {
+    return bytes_of<double>(std::max<std::int64_t>(columns, 32 * 1024) + 1024);
+  }
+
+  bool on_host_;
+  int threads_;
+};
+
+}  // namespace hourglass
