@@ -24,6 +24,7 @@ struct Machine {
   /// Allocations that were not given back, by their addresses.
   std::map<const void*, std::size_t> allocations;
   std::size_t allocated_bytes = 0;
+  std::size_t peak_bytes = 0;  ///< the most that were allocated at once; tests set it back
 };
 
 /// There is one.

@@ -410,7 +410,8 @@ int BlockRunner::barrier(bool predicate, Place place) {
   if (waiting_ == 0) {
     barrier_place_ = place;
   } else if (place.line != barrier_place_.line ||
-             std::strcmp(place.file, barrier_place_.file) != 0) {
+             (place.file != barrier_place_.file &&
+              std::strcmp(place.file, barrier_place_.file) != 0)) {
     fail(where() + ": threads wait at different barriers, " + describe(barrier_place_) + " and " +
          describe(place));
   }

@@ -1,6 +1,7 @@
 // The CUDA runtime of the model: everything happens at once, in the order of the calls. Device
 // memory is host memory, exactly as long as was asked for (so that AddressSanitizer knows its end)
 // and full of NaN bits.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -224,6 +225,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   VALGRIND_MAKE_MEM_UNDEFINED(*memory, bytes);
   machine().allocations[*memory] = bytes;
   machine().allocated_bytes += bytes;
+  machine().peak_bytes = std::max(machine().peak_bytes, machine().allocated_bytes);
   return cudaSuccess;
 }
 

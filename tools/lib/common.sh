@@ -14,8 +14,10 @@ readonly build_packages=(
   libopenblas-dev libhwy-dev
   libfmt-dev nlohmann-json3-dev libcli11-dev
   zlib1g-dev libpng-dev libcairo2-dev fonts-dejavu-core
-  libgtest-dev libbenchmark-dev
+  libgtest-dev libbenchmark-dev libboost-context-dev
 )
+# What the longer tests use besides.
+readonly check_packages=(valgrind)
 # Fetching the data sets from their mirrors.
 readonly data_packages=(curl ca-certificates)
 
