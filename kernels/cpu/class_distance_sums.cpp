@@ -45,7 +45,8 @@ double sum_of_roots(const float* HWY_RESTRICT values, std::int64_t count) {
 void class_sums_of_block(ConstMat x, const float* ordered, const std::int64_t* class_begin,
                          MatrixView<double> sums, std::int64_t first, std::int64_t count) {
   const std::int64_t d = x.columns, classes = sums.columns, n = class_begin[classes];
-  const auto packed = hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * d));
+  const auto packed = hwy::AllocateAligned<float>(
+      static_cast<std::size_t>(tile_columns * std::max<std::int64_t>(d, 1)));
   const auto tile = hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * count));
   std::fill(sums.data + first * classes, sums.data + (first + count) * classes, 0.0);
   for (std::int64_t r0 = 0; r0 < n; r0 += tile_columns) {

@@ -235,7 +235,8 @@ void neighbours_by_differences(const NeighbourTask& t, const std::int64_t* ids, 
     std::copy_n(t.queries + ids[q] * d, d, queries.data() + q * d);
   }
   if (!room.packed) {
-    room.packed = hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * d));
+    room.packed = hwy::AllocateAligned<float>(
+        static_cast<std::size_t>(tile_columns * std::max<std::int64_t>(d, 1)));
   }
   scan(t, queries.data(), ids, count, nullptr, t.k, room);
   for (std::int64_t q = 0; q < count; ++q) {

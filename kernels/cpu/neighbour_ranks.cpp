@@ -53,13 +53,14 @@ std::int64_t count_before(const float* HWY_RESTRICT distances, std::int64_t coun
 void ranks_of_block(ConstMat x, MatrixView<const std::int32_t> neighbours,
                     MatrixView<std::int32_t> rank, std::int64_t first, std::int64_t count) {
   const std::int64_t d = x.columns, n = x.rows, listed = neighbours.columns;
-  const auto packed = hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * d));
+  const auto packed = hwy::AllocateAligned<float>(
+      static_cast<std::size_t>(tile_columns * std::max<std::int64_t>(d, 1)));
   const auto tile = hwy::AllocateAligned<float>(static_cast<std::size_t>(tile_columns * count));
   std::vector<float> thresholds(static_cast<std::size_t>(count * listed));
 
   // Distances of the listed ones, in the same order of sums: each listed row as a tile of one
   // point's neighbours.
-  std::vector<float> rows(static_cast<std::size_t>(tile_columns * d));
+  std::vector<float> rows(static_cast<std::size_t>(tile_columns * std::max<std::int64_t>(d, 1)));
   for (std::int64_t i = 0; i < count; ++i) {
     for (std::int64_t a0 = 0; a0 < listed; a0 += tile_columns) {
       const std::int64_t part = std::min(tile_columns, listed - a0);

@@ -82,7 +82,7 @@ void search_rows(ConstMat squared_distance, double target, Mat conditional, floa
       m = evaluate(e.data(), padded, scale == scale ? 0.0 : scale, weights.data());
     } else {
       double low = -infinity, high = infinity;  // bracket of log beta; entropy falls with beta
-      double x = -std::log(scale);
+      double x = scale < infinity ? -std::log(scale) : 0.0;
       for (int n = 0; n < most_evaluations; ++n) {
         beta = std::exp(x);
         m = evaluate(e.data(), padded, beta, weights.data());

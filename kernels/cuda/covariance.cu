@@ -7,6 +7,7 @@
 // after chunk in order; a last kernel divides and mirrors.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/vector.cuh"
 
 namespace hourglass::cuda {
 namespace {
@@ -15,18 +16,34 @@ constexpr int covariance_threads = 256;
 constexpr std::int64_t covariance_blocks = 2048;
 constexpr std::int64_t chunk_elements = std::int64_t{1} << 23;  // 64 MiB of float64
 
+/// A thread keeps its V columns and strides over the rows.
+template <int V>
 __global__ void __launch_bounds__(covariance_threads)
     centre_kernel(const float* __restrict__ x, const double* __restrict__ mean, std::int64_t rows,
                   std::int64_t columns, double* __restrict__ centred) {
-  const unsigned width = static_cast<unsigned>(columns);
+  const unsigned words = static_cast<unsigned>(columns / V);  // of a row
   const unsigned thread = blockIdx.x * covariance_threads + threadIdx.x;
-  const unsigned rows_at_once = gridDim.x * covariance_threads / width;
-  if (thread >= rows_at_once * width) return;
-  const unsigned column = thread % width;
-  const double centre = mean[column];
+  const unsigned rows_at_once = gridDim.x * covariance_threads / words;
+  if (thread >= rows_at_once * words) return;
+  const std::int64_t column = std::int64_t{thread % words} * V;
+  double centre[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    centre[v] = mean[column + v];
+  }
 #pragma unroll 1
-  for (std::int64_t row = thread / width; row < rows; row += rows_at_once) {
-    centred[row * columns + column] = static_cast<double>(x[row * columns + column]) - centre;
+  for (std::int64_t row = thread / words; row < rows; row += rows_at_once) {
+    const Pack<float, V> in = load_pack<V>(x + row * columns + column);
+    constexpr int pair = V < 2 ? V : 2;  // two float64 are 128 bits
+#pragma unroll
+    for (int v = 0; v < V; v += pair) {
+      Pack<double, pair> out;
+#pragma unroll
+      for (int w = 0; w < pair; ++w) {
+        out.value[w] = static_cast<double>(in.value[v + w]) - centre[v + w];
+      }
+      store_pack(centred + row * columns + column + v, out);
+    }
   }
 }
 
@@ -56,12 +73,14 @@ void CudaBackend::covariance(ConstMat x, std::span<const double> mean,
           "covariance", "a mean of D elements and a covariance of D x D");
   if (x.size() == 0) return;
   const std::int64_t chunk = std::clamp<std::int64_t>(chunk_elements / columns, 1, x.rows);
+  const bool quads = rows_in_quads(columns, x.data);
+  const std::int64_t words = columns / (quads ? 4 : 1);
   double* centred = scratch_.reserve(padded<double>(chunk * columns)).take<double>(chunk * columns);
   for (std::int64_t first = 0; first < x.rows; first += chunk) {
     const std::int64_t rows = std::min(chunk, x.rows - first);
-    launch("centre_kernel", centre_kernel,
-           {.grid = blocks_for(rows * columns, covariance_threads,
-                               std::max(covariance_blocks, ceil_div(columns, covariance_threads))),
+    launch("centre_kernel", quads ? centre_kernel<4> : centre_kernel<1>,
+           {.grid = blocks_for(rows * words, covariance_threads,
+                               std::max(covariance_blocks, ceil_div(words, covariance_threads))),
             .block = covariance_threads},
            stream(), x.data + first * columns, mean.data(), rows, columns, centred);
     blas_.gram(columns, rows, 1.0, centred, first == 0 ? 0.0 : 1.0, covariance.data());

@@ -50,7 +50,8 @@ constexpr int scan_group = 1024;     // neighbours found in one pass over the re
 constexpr int scan_capacity = 2048;  // of its list
 constexpr std::int64_t scan_blocks = 1056;
 
-/// centred = x - mean in float32, norms = |centred|^2 scaled. A warp a row.
+/// centred = x - mean in float32, norms = |centred|^2 scaled. A warp a row, V elements a lane.
+template <int V>
 __global__ void __launch_bounds__(centre_threads)
     centre_rows_kernel(const float* __restrict__ x, const double* __restrict__ mean,
                        std::int64_t rows, std::int64_t columns, double scale,
@@ -60,10 +61,14 @@ __global__ void __launch_bounds__(centre_threads)
       std::int64_t{blockIdx.x} * (centre_threads / warp_size) + threadIdx.x / warp_size;
   if (row >= rows) return;  // the whole warp
   double sum = 0.0;
-  for (std::int64_t d = lane; d < columns; d += warp_size) {
-    const float value = x[row * columns + d] - static_cast<float>(mean[d]);
-    centred[row * columns + d] = value;
-    sum += static_cast<double>(value) * static_cast<double>(value);
+  for (std::int64_t d = lane * V; d < columns; d += warp_size * V) {
+    Pack<float, V> values = load_pack<V>(x + row * columns + d);
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      values.value[v] -= static_cast<float>(mean[d + v]);
+      sum += static_cast<double>(values.value[v]) * static_cast<double>(values.value[v]);
+    }
+    store_pack(centred + row * columns + d, values);
   }
   sum = warp_sum(sum);
   if (lane == 0) norms[row] = static_cast<float>(sum * scale);
@@ -198,14 +203,12 @@ __global__ void __launch_bounds__(scan_threads, scan_resident)
           __syncthreads();
         }
       }
-      __syncthreads();
       block_sort<scan_threads>(keys, count);
       for (int i = thread; i < wanted; i += scan_threads) {
         index[query * k + done + i] = index_of(keys[i]);
         squared_distance[query * k + done + i] = distance_of(keys[i]);
       }
-      after = keys[wanted - 1];
-      __syncthreads();  // the list is used again
+      after = keys[wanted - 1];  // the list is used again after the first barrier of the next pass
     }
   }
 }
@@ -267,7 +270,7 @@ void CudaBackend::nearest_neighbours(ConstMat queries, ConstMat references, bool
 
   const double scale = 1.0 - 1.01 * (static_cast<double>(columns) + 16.0) * 0x1p-24;
   const auto centre = [&](const float* x, std::int64_t rows, float* centred, float* norms) {
-    launch("centre_rows_kernel", centre_rows_kernel,
+    launch("centre_rows_kernel", quads ? centre_rows_kernel<4> : centre_rows_kernel<1>,
            {.grid = blocks_for(rows, centre_threads / warp_size, std::int64_t{1} << 31),
             .block = centre_threads},
            stream(), x, mean, rows, columns, scale, centred, norms);

@@ -50,6 +50,15 @@ TEST_P(BiasActivation, MatchesTheOracle) {
   }
 }
 
+TEST_P(BiasActivation, OfMoreElementsThanAGridHasThreads) {
+  const Shape shape{4200, 127};
+  Random random(900);
+  const std::vector<float> pre = random.normals(shape.rows * shape.columns, 3.0);
+  Trial trial = this->trial(900, shape);
+  compare(trial, Activation::relu, shape, pre, random.normals(shape.columns), true,
+          {.absolute = 1e-6, .relative = 2e-6});
+}
+
 TEST_P(BiasActivation, HoldsAtExtremeValues) {
   const std::vector<float> pre{-3e38f, -1e10f,  -1000.0f, -104.0f, -100.0f, -88.8f, -20.0f,
                                -1e-3f, -1e-30f, 0.0f,     1e-30f,  1e-7f,   1e-3f,  20.0f,

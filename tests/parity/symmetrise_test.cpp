@@ -107,6 +107,15 @@ TEST_P(Symmetrise, TakesAHubThatEveryPointHasAsNeighbour) {
   compare(trial(4, "300x2, a hub"), n, k, index, distributions(n, k, random), 0);
 }
 
+TEST_P(Symmetrise, OfMoreRowsThanABlockScans) {
+  const std::int64_t n = 4200;
+  Random random(5);
+  std::vector<std::int32_t> index(static_cast<std::size_t>(n));
+  for (std::int64_t i = 0; i < n; ++i)
+    index[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((i + 1 + i % 7) % n);
+  compare(trial(5, "4200x1"), n, 1, index, distributions(n, 1, random), 0);
+}
+
 TEST_P(Symmetrise, KeepsEdgesOfNoWeight) {
   compare(trial(0, "3x1"), 3, 1, {1, 2, 0}, {1.0f, 1.0f, 1.0f}, 0);
   compare(trial(0, "2x1, zero"), 3, 2, {1, 2, 2, 0, 0, 1}, {1.0f, 0.0f, 1.0f, 0.0f, 1.0f, 0.0f}, 0);

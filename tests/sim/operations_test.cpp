@@ -215,6 +215,7 @@ class Operations {
     };
     Buffer<float> queries = normals(2 * 2), references = normals(1700 * 2);
     search(queries, references, 2, 1700, 2, 20);  // the list of candidates overflows and is cut
+    search(queries, references, 2, 1024, 2, 20);  // in the last sweep
     Buffer<float> far_queries = normals(3 * 8, 1e-3, 1000.0);
     std::vector<float> two_clusters = random_.normals(200 * 8, 1e-3, 1000.0);
     for (std::size_t i = 0; i < two_clusters.size() / 2; ++i)
@@ -223,6 +224,19 @@ class Operations {
     search(far_queries, far, 3, 200, 8, 5);  // not proven by products: scanned again
     Buffer<float> one_query = normals(1 * 2), very_many = normals(2300 * 2);
     search(one_query, very_many, 1, 2300, 2, 1030);  // more than a list holds
+    search(one_query, very_many, 1, 2300, 2, 2048);  // two whole passes
+    Buffer<float> equal = filled(std::vector<float>(1100 * 2, 1.0f));
+    search(one_query, equal, 1, 1100, 2, 1024);  // one, over what products do not tell apart
+
+    const std::int64_t n = 70;
+    Buffer<std::int32_t> next(backend_, n), rank(backend_, n);
+    std::vector<std::int32_t> following(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < following.size(); ++i)
+      following[i] = static_cast<std::int32_t>((i + 1) % following.size());
+    next = filled(following);
+    backend_.neighbour_ranks({equal.data(), n, 0}, std::as_const(next).matrix(n, 1),
+                             rank.matrix(n, 1));
+    keep("rank in no dimension", rank);
   }
 
   Backend& backend_;

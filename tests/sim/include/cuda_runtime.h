@@ -338,7 +338,7 @@ namespace hourglass::sim {
 void name_next_launch(const char* kernel);
 
 /// kernels/cuda's workspace, one allocation that its operations share: as good as new, full of NaN
-/// bits, and with gaps between its parts that sanitizers guard.
+/// bits or zeros, and with gaps between its parts that sanitizers guard.
 void renew_workspace(void* memory, std::size_t bytes);
 void guard_gap(void* begin, void* end);
 
