@@ -16,7 +16,7 @@ namespace {
 
 constexpr int adam_threads = 256;
 constexpr int adam_resident = 4;
-constexpr std::int64_t adam_blocks = 1024;
+constexpr std::int64_t adam_blocks = round_limit(1024, 3);
 
 /// V = 4: parameters in quads, and the last size % 4 one by one; V = 1: all one by one.
 template <int V>

@@ -15,7 +15,7 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int forward_threads = 256;
-constexpr std::int64_t forward_blocks = 2048;
+constexpr std::int64_t forward_blocks = round_limit(2048, 3);
 
 // pre and out may be one matrix: each element is read before it is written, by the same thread.
 template <Activation f, int V>

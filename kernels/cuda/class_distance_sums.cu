@@ -17,7 +17,7 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int member_threads = 256;
-constexpr std::int64_t member_blocks = 1024;
+constexpr std::int64_t member_blocks = round_limit(1024, 3);
 
 __global__ void __launch_bounds__(member_threads)
     count_members_kernel(const std::int32_t* __restrict__ labels, std::int64_t rows, int classes,

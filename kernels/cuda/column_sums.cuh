@@ -18,9 +18,10 @@ namespace hourglass::cuda {
 
 inline constexpr int strip_threads = 256;
 inline constexpr int strip_warps = strip_threads / warp_size;
-inline constexpr int strip_columns = 32;            // most columns of a strip
-inline constexpr std::int64_t strip_blocks = 1024;  // enough to fill a large GPU
-inline constexpr std::int64_t strip_chunks = 128;   // bounds the work of the second kernel
+inline constexpr int strip_columns = 32;                            // most columns of a strip
+inline constexpr std::int64_t strip_blocks = round_limit(1024, 6);  // enough to fill a large GPU
+inline constexpr std::int64_t strip_chunks =
+    round_limit(128, 3);  // bounds the work of the second kernel
 
 /// How a matrix is cut into strips and chunks.
 struct Strips {

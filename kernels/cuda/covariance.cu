@@ -13,8 +13,9 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int covariance_threads = 256;
-constexpr std::int64_t covariance_blocks = 2048;
-constexpr std::int64_t chunk_elements = std::int64_t{1} << 23;  // 64 MiB of float64
+constexpr std::int64_t covariance_blocks = round_limit(2048, 3);
+constexpr std::int64_t chunk_elements =
+    round_limit(std::int64_t{1} << 23, 2048);  // 64 MiB of float64
 
 /// A thread keeps its V columns and strides over the rows.
 template <int V>

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int chain_threads = 256;
 constexpr int chains = 8;  // of a thread
-constexpr std::int64_t chain_blocks = 65536;
+constexpr std::int64_t chain_blocks = round_limit(65536, 2);
 
 __global__ void __launch_bounds__(chain_threads)
     fma_chain_kernel(float a, float b, int terms, std::int64_t size, float* __restrict__ values) {

@@ -15,7 +15,7 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int gather_threads = 256;
-constexpr std::int64_t gather_blocks = 2048;
+constexpr std::int64_t gather_blocks = round_limit(2048, 3);
 
 template <int V, class T>
 __global__ void __launch_bounds__(gather_threads)

@@ -11,7 +11,7 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int l1_threads = 256;
-constexpr std::int64_t l1_blocks = 1024;
+constexpr std::int64_t l1_blocks = round_limit(1024, 3);
 
 /// V = 4: elements in quads, and the last size % 4 one by one; V = 1: all one by one.
 template <int V, bool with_gradient>

@@ -81,9 +81,20 @@ constexpr std::int64_t ceil_div(std::int64_t items, std::int64_t per) {
   return (items + per - 1) / per;
 }
 
-/// Blocks for `items`, `per_block` each, at most `limit`: kernels stride over what is left. The
-/// limits are constants, not properties of a GPU, so that the order of every sum follows from the
-/// shapes alone.
+/// A limit on a grid, or on what a block does at once: a constant, not a property of a GPU, so that
+/// the order of every sum follows from the shapes alone. The CPU model of CUDA takes a small one,
+/// and so goes the second round of every loop at sizes that it can run.
+constexpr std::int64_t round_limit([[maybe_unused]] std::int64_t device,
+                                   [[maybe_unused]] std::int64_t model) {
+#if defined(HOURGLASS_SIM)
+  return model;
+#else
+  return device;
+#endif
+}
+
+/// Blocks for `items`, `per_block` each, at most `limit` (round_limit): kernels stride over what is
+/// left.
 inline unsigned blocks_for(std::int64_t items, std::int64_t per_block, std::int64_t limit) {
   return static_cast<unsigned>(std::clamp<std::int64_t>(ceil_div(items, per_block), 1, limit));
 }

@@ -48,7 +48,7 @@ constexpr int scan_threads = 128;
 constexpr int scan_resident = 4;
 constexpr int scan_group = 1024;     // neighbours found in one pass over the references
 constexpr int scan_capacity = 2048;  // of its list
-constexpr std::int64_t scan_blocks = 1056;
+constexpr std::int64_t scan_blocks = round_limit(1056, 3);
 
 /// centred = x - mean in float32, norms = |centred|^2 scaled. A warp a row, V elements a lane.
 template <int V>

@@ -27,7 +27,7 @@ constexpr int group = warp_size;  // neighbours that are ranked in one pass over
 constexpr int bins = group + 1;   // the last: farther than all
 constexpr int threshold_threads = 256;
 constexpr int threshold_warps = threshold_threads / warp_size;
-constexpr std::int64_t count_blocks = 1056;
+constexpr std::int64_t count_blocks = round_limit(1056, 6);
 
 /// For group g of row i: keys[(i G + g) 32 + p] = the p-th smallest key, places[...] = which
 /// neighbour it is.

@@ -22,7 +22,7 @@ namespace {
 constexpr int search_threads = 256;
 constexpr int search_resident = 2;
 constexpr int search_warps = search_threads / warp_size;
-constexpr std::int64_t search_blocks = 4096;
+constexpr std::int64_t search_blocks = round_limit(4096, 3);
 
 constexpr double tolerance =
     1e-6;  // of the entropy; the table asks for 1e-5, and float32 results lose some

@@ -21,10 +21,10 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int edge_threads = 256;
-constexpr std::int64_t edge_blocks = 4096;
+constexpr std::int64_t edge_blocks = round_limit(4096, 3);
 constexpr int merge_threads = 128;
-constexpr std::int64_t merge_blocks = 8192;
-constexpr int shared_edges = 2048;
+constexpr std::int64_t merge_blocks = round_limit(8192, 3);
+constexpr int shared_edges = static_cast<int>(round_limit(2048, 256));
 constexpr int copy_threads = 256;
 constexpr int copy_warps = copy_threads / warp_size;
 

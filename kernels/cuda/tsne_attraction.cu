@@ -17,7 +17,7 @@ namespace {
 constexpr int attraction_threads = 256;
 constexpr int attraction_resident = 4;
 constexpr int attraction_warps = attraction_threads / warp_size;
-constexpr std::int64_t attraction_blocks = 8192;
+constexpr std::int64_t attraction_blocks = round_limit(8192, 3);
 
 template <bool pairs>
 __global__ void __launch_bounds__(attraction_threads, attraction_resident)

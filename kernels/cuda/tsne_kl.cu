@@ -18,8 +18,8 @@ namespace {
 
 constexpr int kl_threads = 256;
 constexpr int kl_warps = kl_threads / warp_size;
-constexpr std::int64_t pair_blocks = 4096;
-constexpr std::int64_t entry_blocks = 2048;
+constexpr std::int64_t pair_blocks = round_limit(4096, 6);
+constexpr std::int64_t entry_blocks = round_limit(2048, 3);
 
 struct alignas(16) Point64 {
   double x;

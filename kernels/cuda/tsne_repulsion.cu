@@ -33,7 +33,8 @@ constexpr int points_per_thread = 4;
 constexpr int block_points = repulsion_threads * points_per_thread;
 constexpr int tile_points = 128;
 static_assert(tile_points == repulsion_threads, "each thread stages one point");
-constexpr std::int64_t repulsion_blocks = 1056;  // eight a multiprocessor of an H100
+constexpr std::int64_t repulsion_blocks =
+    round_limit(1056, 6);  // eight a multiprocessor of an H100
 constexpr int reduce_threads = 256;
 
 /// Aligned so that two points are one 128-bit word.

@@ -17,7 +17,8 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr int update_threads = 256;
-constexpr std::int64_t update_blocks = 256;  // a thread of the second kernel reads one block's sum
+constexpr std::int64_t update_blocks =
+    round_limit(256, 3);  // a thread of the second kernel reads one block's sum
 static_assert(update_blocks <= update_threads);
 
 __global__ void __launch_bounds__(update_threads)

@@ -107,6 +107,17 @@ TEST_P(Symmetrise, TakesAHubThatEveryPointHasAsNeighbour) {
   compare(trial(4, "300x2, a hub"), n, k, index, distributions(n, k, random), 0);
 }
 
+TEST_P(Symmetrise, TakesAHubOfMoreEdgesThanSharedMemoryHolds) {
+  // Behind the hub's last edge, which leads to the last point, lies one of its neighbour's to the
+  // same point: rows must not run into one another.
+  const std::int64_t n = emulated() ? 700 : 5000;
+  Random random(6);
+  std::vector<std::int32_t> index(static_cast<std::size_t>(n), 0);
+  index[0] = 2;
+  index[1] = static_cast<std::int32_t>(n - 1);
+  compare(trial(6, "a hub for all"), n, 1, index, distributions(n, 1, random), 0);
+}
+
 TEST_P(Symmetrise, OfMoreRowsThanABlockScans) {
   const std::int64_t n = 4200;
   Random random(5);

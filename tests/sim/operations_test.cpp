@@ -36,6 +36,7 @@ class Operations {
     layers(70, 36);
     embedding();
     neighbours();
+    hub();
     return std::move(results_);
   }
 
@@ -202,6 +203,23 @@ class Operations {
     keep("sums", sums);
   }
 
+  /// A row that is too long to be sorted in shared memory.
+  void hub() {
+    const std::int64_t n = 400;
+    std::vector<std::int32_t> all_to_one(static_cast<std::size_t>(n), 0);
+    all_to_one[0] = 2;
+    all_to_one[1] = static_cast<std::int32_t>(n - 1);
+    Buffer<std::int32_t> index = filled(all_to_one);
+    Buffer<float> conditional = uniforms(n), values = zeros<float>(2 * n);
+    Buffer<std::int64_t> offsets(backend_, n + 1);
+    Buffer<std::int32_t> columns = zeros<std::int32_t>(2 * n);
+    backend_.symmetrise(std::as_const(index).matrix(n, 1), conditional.matrix(n, 1),
+                        {offsets.data(), columns.data(), values.data(), n, 2 * n});
+    keep("offsets of a hub", offsets);
+    keep("columns of a hub", columns);
+    keep("affinities of a hub", values);
+  }
+
   /// What only happens with many references, or with distances that float32 cannot tell apart.
   void neighbours() {
     const auto search = [&](Buffer<float>& queries, Buffer<float>& references, std::int64_t q,
@@ -216,6 +234,8 @@ class Operations {
     Buffer<float> queries = normals(2 * 2), references = normals(1700 * 2);
     search(queries, references, 2, 1700, 2, 20);  // the list of candidates overflows and is cut
     search(queries, references, 2, 1024, 2, 20);  // in the last sweep
+    Buffer<float> two_tiles = normals(4200 * 2);
+    search(queries, two_tiles, 2, 4200, 2, 20);
     Buffer<float> far_queries = normals(3 * 8, 1e-3, 1000.0);
     std::vector<float> two_clusters = random_.normals(200 * 8, 1e-3, 1000.0);
     for (std::size_t i = 0; i < two_clusters.size() / 2; ++i)
