@@ -1,12 +1,13 @@
 // adam: one step of Adam over one flat buffer of parameters (Kingma and Ba 2015, in Keras's form).
 //
-// Formulas: advance() and adam_update() in math.hpp. 16 bytes read and 12 written a parameter,
-// about 12 FLOP with a square root and a division: bound by bandwidth. Launch: one kernel,
-// grid-stride over 128-bit words. The step's number and bias correction advance in device memory,
-// with no second launch: every block reads the old state and advances a copy for itself; a block
-// that has read it takes a ticket, and the block with the last ticket, which knows that all others
-// have read, writes the advanced state back. The fence between the read and the ticket, and the one
-// between the ticket and the write, order them; nobody waits.
+// Formulas: advance() and adam_update() in math.hpp. Shapes: parameters, gradients and both moments
+// of as many elements. Bytes and FLOP: 16 bytes read and 12 written a parameter, about 12 FLOP with
+// a square root and a division: bound by bandwidth. Launch: one kernel, grid-stride over 128-bit
+// words. The step's number and bias correction advance in device memory, with no second launch:
+// every block reads the old state and advances a copy for itself; a block that has read it takes a
+// ticket, and the block with the last ticket, which knows that all others have read, writes the
+// advanced state back. The fence between the read and the ticket, and the one between the ticket
+// and the write, order them; nobody waits.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/vector.cuh"

@@ -1,8 +1,9 @@
 // The second stage of every two-stage sum: chunks of columns in order, and the blocks' totals by
 // one block.
 //
-// Reads 4 chunks D bytes and 8 bytes a block of the first stage: a few kilobytes, all in L2.
-// Latency is its whole cost.
+// Shapes: partials chunks x D, sums D; a float64 a block of the first stage, one total. Bytes: 4
+// chunks D and 8 a block are read: a few kilobytes, all in L2. FLOP: as many additions. Latency is
+// its whole cost. Launch: one kernel, a thread a column; its first block adds the totals, too.
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/reduce.cuh"
 

@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(covariance_threads)
 #pragma unroll 1
   for (std::int64_t row = thread / words; row < rows; row += rows_at_once) {
     const Pack<float, V> in = load_pack<V>(x + row * columns + column);
-    constexpr int pair = V < 2 ? V : 2;  // two float64 are 128 bits
+    constexpr int pair = V == 1 ? 1 : 2;  // two float64 are 128 bits
 #pragma unroll
     for (int v = 0; v < V; v += pair) {
       Pack<double, pair> out;

@@ -9,9 +9,9 @@
 // Carreira-Perpinan 2013 bound the root the same way). Equal distances, and a perplexity of k or
 // more, give the uniform distribution at beta = 0. Where more neighbours than the perplexity share
 // the least distance, H never falls that low: the limit is uniform over them. Shapes:
-// squared_distance and conditional N x k, precision N. Bytes: 4 N k read, 4 N k written; about 6
-// evaluations of k exponentials in float64 a row, since float32 sums would not reach the tolerance
-// for large k. Launch: a warp a row; the row stays in the first-level cache.
+// squared_distance and conditional N x k, precision N. Bytes: 4 N k read, 4 N k written; FLOP:
+// about 6 evaluations of k exponentials in float64 a row, since float32 sums would not reach the
+// tolerance for large k. Launch: a warp a row; the row stays in the first-level cache.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"

@@ -1,3 +1,5 @@
+// A kernel that does nothing: that it can be loaded, launched and waited for is the news. Shapes,
+// bytes and FLOP: none. Launch: one thread.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/probe.hpp"
 

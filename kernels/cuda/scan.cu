@@ -1,6 +1,7 @@
 // exclusive_scan: offsets[i] = sum of the counts before i, 64-bit, and the total at the end.
 //
-// Bytes: 8 N read, 8 N written. Launch: three kernels: the sum of each block of 2,048 counts; one
+// Shapes: counts N, offsets N + 1. Bytes: 8 N read, 8 N written; FLOP: none, 2 N integer additions.
+// Launch: three kernels: the sum of each block of 2,048 counts; one
 // block scans those sums; each block scans its counts from there.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"

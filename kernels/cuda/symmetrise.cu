@@ -2,11 +2,12 @@
 // columns ascending.
 //
 // Shapes: index and conditional N x k; affinities of N rows and at most 2 N k entries, offsets of
-// 64 bits. Bytes: about 80 N k in all, 16 N k of workspace; bound by bandwidth and the scattered
-// writes of the reversed edges. An entry is one 64-bit key, column in the upper half, the bits of p
-// in the lower: sorting the keys of a row puts its columns in order and the two directions of an
-// edge side by side, the smaller p first in both rows. The order in which the scattered edges
-// arrive thus leaves no trace, and p_ij and p_ji are the same sum in every bit.
+// 64 bits. FLOP: an addition in float64 an edge and a division an entry. Bytes: about 80 N k in
+// all, 16 N k of workspace; bound by bandwidth and the scattered writes of the reversed edges. An
+// entry is one 64-bit key, column in the upper half, the bits of p in the lower: sorting the keys
+// of a row puts its columns in order and the two directions of an edge side by side, the smaller p
+// first in both rows. The order in which the scattered edges arrive thus leaves no trace, and p_ij
+// and p_ji are the same sum in every bit.
 //
 // Launch: count (integer atomics), scan, fill, then a block a row sorts (in shared memory up to
 // 2,048 edges; the few longer rows of hubs in place in global memory) and merges, scan again, copy

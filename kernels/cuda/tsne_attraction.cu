@@ -3,9 +3,9 @@
 //
 // Shapes: affinities N rows, about 4 x perplexity entries each; y and force N x 2.
 // Bytes: 8 an entry, read once and coalesced, and 8 gathered from y, which stays in the caches (N =
-// 10,000: 80 kB). 12 FLOP and a reciprocal an entry. Bound by the latency of the gathers: hence a
-// warp a row, several entries a lane in flight. Sums in the order of the lanes, then a butterfly:
-// the same bits every run.
+// 10,000: 80 kB). 12 FLOP and a reciprocal an entry. Bound by the latency of the gathers. Launch:
+// hence a warp a row, several entries a lane in flight. Sums in the order of the lanes, then a
+// butterfly: the same bits every run.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/points.cuh"

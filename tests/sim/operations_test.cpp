@@ -37,6 +37,7 @@ class Operations {
     embedding();
     neighbours();
     hub();
+    map();
     return std::move(results_);
   }
 
@@ -203,11 +204,34 @@ class Operations {
     keep("sums", sums);
   }
 
+  /// Enough points that a block goes through several tiles of them.
+  void map() {
+    const std::int64_t n = 520;
+    Buffer<float> y = normals(2 * n), force(backend_, 2 * n);
+    Buffer<double> partition(backend_, 1), kl(backend_, 1);
+    backend_.make_repulsion(RepulsionMethod::exact, n)
+        ->evaluate(y.matrix(n, 2), force.matrix(n, 2), partition.data());
+    keep("force of many", force);
+    keep("partition of many", partition);
+    std::vector<std::int64_t> offset(static_cast<std::size_t>(n + 1));
+    std::vector<std::int32_t> column(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < column.size(); ++i) {
+      offset[i + 1] = static_cast<std::int64_t>(i) + 1;
+      column[i] = static_cast<std::int32_t>((i + 1) % column.size());
+    }
+    Buffer<std::int64_t> offsets = filled(offset);
+    Buffer<std::int32_t> columns = filled(column);
+    Buffer<float> values = filled(std::vector<float>(column.size(), 1.0f / static_cast<float>(n)));
+    backend_.tsne_kl({offsets.data(), columns.data(), values.data(), n, n}, y.matrix(n, 2),
+                     kl.data());
+    keep("kl of many", kl);
+  }
+
   /// A row that is too long to be sorted in shared memory.
   void hub() {
     const std::int64_t n = 400;
     std::vector<std::int32_t> all_to_one(static_cast<std::size_t>(n), 0);
-    all_to_one[0] = 2;
+    all_to_one[0] = 1;
     all_to_one[1] = static_cast<std::int32_t>(n - 1);
     Buffer<std::int32_t> index = filled(all_to_one);
     Buffer<float> conditional = uniforms(n), values = zeros<float>(2 * n);
@@ -245,6 +269,7 @@ class Operations {
     Buffer<float> one_query = normals(1 * 2), very_many = normals(2300 * 2);
     search(one_query, very_many, 1, 2300, 2, 1030);  // more than a list holds
     search(one_query, very_many, 1, 2300, 2, 2048);  // two whole passes
+    search(one_query, very_many, 1, 2048, 2, 1030);  // whose list overflows in the last round
     Buffer<float> equal = filled(std::vector<float>(1100 * 2, 1.0f));
     search(one_query, equal, 1, 1100, 2, 1024);  // one, over what products do not tell apart
 
@@ -318,6 +343,32 @@ TEST(Kernels, EveryOneIsRun) {
   EXPECT_EQ(sim::kernels_run().size(), declared.size());
   for (const std::string& name : declared)
     EXPECT_TRUE(sim::kernels_run().contains(name)) << name << " is run by no operation";
+}
+
+/// What a file says before its first line of code.
+std::string opening_of(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string text;
+  for (std::string line; std::getline(file, line) && line.starts_with("//");)
+    text += line + "\n";
+  return text;
+}
+
+TEST(Kernels, FilesOpenWithShapesBytesFlopsAndLaunch) {
+  const std::filesystem::path folder = HOURGLASS_SOURCE_DIRECTORY "/kernels/cuda";
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::ifstream file(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    if (text.find("\n__global__") == std::string::npos) continue;
+    ++files;
+    const std::string opening = opening_of(entry.path());
+    for (const char* word : {"hapes", "ytes", "FLOP", "aunch"}) {
+      EXPECT_NE(opening.find(word), std::string::npos)
+          << entry.path().filename() << " does not open with its " << word;
+    }
+  }
+  EXPECT_GE(files, 20);
 }
 
 TEST(Kernels, SharedVariablesAreFound) {
