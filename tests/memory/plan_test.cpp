@@ -272,19 +272,6 @@ TEST(TooLittleMemory, IsNotSaidWhereItIsEnoughOrNotKnown) {
   }
 }
 
-TEST(TooLittleMemory, WhatAGpuHadAtFirstIsStillThereForUs) {
-  const auto record = std::make_shared<Record>();
-  record->backend_name = "cuda";
-  record->free_bytes = std::uint64_t{1} << 30;
-  Device device = recording_device(record, 1, "cuda:0");
-  record->free_bytes = 1;  // the rest lies in the pool of this process
-  const Matrix x = rows_of(300, 20, 1);
-  EXPECT_EQ(error_of([&] { (void)Pca::fit(device, x, 2); }), "(no error)");
-  record->backend_name = "cpu";
-  Device cpu = recording_device(record);
-  EXPECT_NE(error_of([&] { (void)Pca::fit(cpu, x, 2); }), "(no error)");
-}
-
 TEST(TooLittleMemory, TheLinearProbeNeedsTheHostsOnly) {
   const auto record = std::make_shared<Record>();
   record->free_bytes = 1;

@@ -32,6 +32,7 @@ class Machine : public testing::Test {
     now.driver_version = before_.driver_version;
     now.memory_bytes = before_.memory_bytes;
     now.memory_pools = before_.memory_pools;
+    now.idle_in_pool = 0;
     now.capturing = false;
     now.fail_next.clear();
     cudaSetDevice(0);
@@ -94,6 +95,14 @@ TEST_F(Machine, DescribesEachDeviceAndLeavesTheCurrentOne) {
   EXPECT_EQ(current, 0);
   expect_error([] { (void)describe_device(2); }, {"no GPU 2", "has 2"});
   expect_error([] { CudaBackend backend(-1); }, {"no GPU -1"});
+}
+
+TEST_F(Machine, WhatItsPoolHoldsIsFree) {
+  const std::uint64_t free = describe_device(0).free_bytes;
+  machine().idle_in_pool = 1 << 20;
+  EXPECT_EQ(describe_device(0).free_bytes, free);
+  machine().memory_pools = false;  // then it is another's
+  EXPECT_EQ(describe_device(0).free_bytes, free - (1 << 20));
 }
 
 TEST_F(Machine, RefusesADeviceThatTheLibraryHasNoCodeFor) {

@@ -200,7 +200,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *total = machine().memory_bytes;
-  *free = *total - machine().allocated_bytes;
+  *free = *total - machine().allocated_bytes - machine().idle_in_pool;
   return cudaSuccess;
 }
 
@@ -213,9 +213,10 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
   return cudaSuccess;
 }
 
-// The pool of the model keeps nothing.
-cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr, void* value) {
-  *static_cast<std::uint64_t*>(value) = machine().allocated_bytes;
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
+  const bool reserved = attribute == cudaMemPoolAttrReservedMemCurrent;
+  *static_cast<std::uint64_t*>(value) =
+      machine().allocated_bytes + (reserved ? machine().idle_in_pool : 0);
   return cudaSuccess;
 }
 
