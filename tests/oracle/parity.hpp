@@ -74,6 +74,12 @@ class Random {
   std::uint64_t state_;
 };
 
+/// A skew (Trial::set_skew) below `bound` that follows from the seed and from nothing else that a
+/// test counts: it must not go with every second activation, or with every case without a gradient.
+inline std::int64_t any_skew(std::uint64_t seed, std::int64_t bound) {
+  return Random(seed * 1000003).below(bound);
+}
+
 std::vector<double> widen(const std::vector<float>& values);
 
 // ---- sizes ----

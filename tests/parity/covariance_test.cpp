@@ -47,7 +47,7 @@ TEST_P(Covariance, MatchesTheOracle) {
   for (const Shape shape : shapes) {
     Random random(++seed);
     Trial trial = this->trial(seed, shape);
-    trial.set_skew(static_cast<std::int64_t>(seed % 2));
+    trial.set_skew(any_skew(seed, 2));
     compare(trial, shape, random.normals(shape.rows * shape.columns, 2.0, 1.0));
   }
 }

@@ -66,7 +66,7 @@ TEST_P(KlPenalty, MatchesTheOracle) {
     for (const bool with_gradient : {true, false}) {
       Random random(++seed);
       Trial trial = this->trial(seed, shape);
-      trial.set_skew(static_cast<std::int64_t>(seed % 2));
+      trial.set_skew(any_skew(seed, 2));
       compare(trial, shape, random.uniforms(shape.rows * shape.columns, 0.01, 0.9), 0.05f, 0.4f,
               with_gradient);
     }

@@ -26,7 +26,7 @@ class NearestNeighbours : public BackendTest {
         this->trial(seed, std::to_string(c.queries) + " of " + std::to_string(c.references) + "x" +
                               std::to_string(c.columns) + ", k " + std::to_string(c.k) +
                               (c.same ? ", same" : ""));
-    trial.set_skew(static_cast<std::int64_t>(seed % 2));
+    trial.set_skew(any_skew(seed, 2));
     auto references = trial.input(reference_values);
     auto queries = c.same ? references : trial.input(query_values);
     auto index = trial.output<std::int32_t>(c.queries * c.k);

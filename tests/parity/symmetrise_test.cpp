@@ -77,7 +77,7 @@ TEST_P(Symmetrise, MatchesTheOracle) {
     for (const std::int64_t spare : {0, 5}) {
       Random random(++seed);
       Trial trial = this->trial(seed, c);
-      trial.set_skew(static_cast<std::int64_t>(seed % 2));
+      trial.set_skew(any_skew(seed, 2));
       compare(trial, c.rows, c.columns, random_neighbours(c.rows, c.columns, random),
               distributions(c.rows, c.columns, random), spare);
     }
