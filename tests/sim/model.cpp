@@ -14,17 +14,7 @@
 
 #include "tests/sim/fiber.hpp"
 #include "tests/sim/include/cuda_runtime.h"
-
-#if HOURGLASS_SIM_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
-#if __has_include(<valgrind/memcheck.h>)
-#include <valgrind/memcheck.h>
-#else
-#define VALGRIND_MAKE_MEM_UNDEFINED(address, bytes)
-#define VALGRIND_MAKE_MEM_NOACCESS(address, bytes)
-#define VALGRIND_MAKE_MEM_DEFINED(address, bytes)
-#endif
+#include "tests/sim/watch.hpp"
 
 namespace hourglass::sim {
 namespace {

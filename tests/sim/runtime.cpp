@@ -6,18 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "tests/sim/fiber.hpp"
 #include "tests/sim/machine.hpp"
-
-#if HOURGLASS_SIM_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
-#if __has_include(<valgrind/memcheck.h>)
-#include <valgrind/memcheck.h>
-#else
-#define VALGRIND_MAKE_MEM_UNDEFINED(address, bytes)
-#define VALGRIND_MAKE_MEM_NOACCESS(address, bytes)
-#endif
+#include "tests/sim/watch.hpp"
 
 struct CUstream_st {
   hourglass::sim::Order order;

@@ -16,12 +16,7 @@
 #include <vector>
 
 #include "tests/sim/model.hpp"
-
-#if __has_include(<valgrind/memcheck.h>)
-#include <valgrind/memcheck.h>
-#else
-#define VALGRIND_MAKE_MEM_UNDEFINED(address, bytes)
-#endif
+#include "tests/sim/watch.hpp"
 
 extern "C" {
 extern thread_local int hourglass_sim_anchor;
