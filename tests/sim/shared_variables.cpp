@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -35,10 +36,9 @@ T read_at(const std::vector<char>& file, std::size_t offset) {
 }
 
 std::vector<SharedVariable> find_shared_variables() {
-  const char* const program = "/proc/self/exe";
-  std::vector<char> file(std::filesystem::file_size(program));
-  std::ifstream(program, std::ios::binary)
-      .read(file.data(), static_cast<std::streamsize>(file.size()));
+  // The link is read and then followed: under valgrind, /proc/self/exe itself is valgrind.
+  std::ifstream stream(std::filesystem::read_symlink("/proc/self/exe"), std::ios::binary);
+  const std::vector<char> file{std::istreambuf_iterator<char>(stream), {}};
   const auto header = read_at<Elf64_Ehdr>(file, 0);
   const auto section = [&](std::size_t i) {
     return read_at<Elf64_Shdr>(file, header.e_shoff + i * sizeof(Elf64_Shdr));
