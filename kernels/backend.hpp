@@ -15,8 +15,8 @@
 // - Sums that feed a report or a decision are accumulated in float64. The order of every sum is
 // fixed by the shapes (and, on the
 //   CPU, by the number of threads), so equal calls give equal bits.
-// - Scalars that change from step to step live in device memory (AdamState, TsneSchedule, losses),
-// so that a
+// - Scalars that change from step to step live in device memory (OptimiserState, TsneSchedule,
+// losses), so that a
 //   sequence of operations can be captured once and replayed.
 // - Formulas: math.hpp; stated once more, independently and in float64, in tests/oracle.
 #pragma once
@@ -118,6 +118,14 @@ class Backend {
                            std::span<const float> offset, std::span<const float> factor,
                            Mat out) = 0;
 
+  /// noisy = a corrupted copy of `clean` (both B x D); noise.kind is not none. The random words are
+  /// those of philox4x32(seed, element / 4, RandomStream::noise, *step), word element % 4, element
+  /// = b D + d; a Gaussian pair is made of words 0 and 1, and of 2 and 3 (normal_pair). *step, in
+  /// device memory, is the number of steps done. The range limits Gaussian noise; masked values
+  /// become 0.
+  virtual void corrupt(ConstMat clean, Noise noise, NoiseRange range, std::uint64_t seed,
+                       const std::int64_t* step, Mat noisy) = 0;
+
   /// mean[d] and population standard deviation[d] (ddof 0) of each column, two passes, float64.
   virtual void column_statistics(FeatureView x, std::span<double> mean,
                                  std::span<double> deviation) = 0;
@@ -167,13 +175,41 @@ class Backend {
   virtual void kl_penalty(ConstMat codes, float rho, float beta, Mat gradient,
                           std::span<float> mean_activation, double* penalty) = 0;
 
-  // ---- optimiser
+  /// *penalty += B * lambda * mean over b of sum_k f'(a_bk)^2 |W_k|^2, the square Frobenius norm of
+  /// the Jacobian of the codes by the inputs, W_k the k-th column of the weights (D x K) of the one
+  /// layer that makes them (Rifai et al. 2011). gradient[b, k] += (lambda / B) 2 f''(a_bk) |W_k|^2:
+  /// what is left of the derivative by a_bk when bias_activation_backward has multiplied by f'.
+  /// weights_gradient[j, k] = beta weights_gradient[j, k] + (2 lambda / B) W_jk sum_b f'(a_bk)^2;
+  /// beta = 0 never reads it. pre as in bias_activation_backward. Empty gradients ask for the value
+  /// alone.
+  virtual void contractive_penalty(Activation activation, ConstMat weights, ConstMat pre,
+                                   ConstMat codes, float lambda, float beta, Mat gradient,
+                                   Mat weights_gradient, double* penalty) = 0;
+
+  /// *penalty += rows * lambda / 2 * sum of weights^2; gradient += lambda weights. An empty
+  /// gradient asks for the value alone.
+  virtual void l2_penalty(std::span<const float> weights, float lambda, std::int64_t rows,
+                          std::span<float> gradient, double* penalty) = 0;
+
+  // ---- optimisers
   // ---------------------------------------------------------------------------------------------
+  /// state->gradient_norm = the Euclidean norm of the gradients, float64; state->gradient_scale =
+  /// clip_scale(that, max_norm), which the next step of an optimiser multiplies them with.
+  virtual void gradient_norm(std::span<const float> gradients, float max_norm,
+                             OptimiserState* state) = 0;
+
   /// One step of Adam over one flat buffer (Kingma and Ba 2015, in Keras's form): ++state->step,
-  /// the step size of that step, then every parameter. Reads 16 and writes 12 bytes a parameter.
+  /// the step size of that step, then every parameter. Only the first `decayed` parameters shrink
+  /// by options.weight_decay (AdamW: Loshchilov and Hutter 2019). Reads 16 and writes 12 bytes a
+  /// parameter.
   virtual void adam(std::span<float> parameters, std::span<const float> gradients,
                     std::span<float> first_moment, std::span<float> second_moment,
-                    AdamOptions options, AdamState* state) = 0;
+                    std::int64_t decayed, AdamOptions options, OptimiserState* state) = 0;
+
+  /// One step of stochastic gradient descent with momentum: ++state->step, then every parameter
+  /// (sgd_update). Reads 12 and writes 8 bytes a parameter.
+  virtual void sgd(std::span<float> parameters, std::span<const float> gradients,
+                   std::span<float> velocity, float momentum, OptimiserState* state) = 0;
 
   // ---- linear algebra on data
   // --------------------------------------------------------------------------------
@@ -255,7 +291,7 @@ class Range {
 
 /// What the shared library of a backend exports. The version changes with this header, so that a
 /// library of another build is refused instead of called.
-inline constexpr int backend_version = 2;
+inline constexpr int backend_version = 3;
 using OpenBackend = Backend* (*)(int version, int device);        // throws DeviceError
 using CountDevices = int (*)(int version, const char** reason);   // 0 devices: *reason says why
 using DescribeDevice = BackendInfo (*)(int version, int device);  // throws DeviceError

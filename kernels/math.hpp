@@ -82,6 +82,28 @@ HOURGLASS_HD float activation_derivative(Activation f, float x, float y) {
   return 1.0f;
 }
 
+/// f''(x), given x and y = f(x), where f is twice differentiable; 0 at the bends of the others. x
+/// is read only where derivative_from_output(f) does not hold.
+HOURGLASS_HD float activation_second_derivative(Activation f, float x, float y) {
+  switch (f) {
+    case Activation::elu:
+      return y > 0.0f ? 0.0f : y + 1.0f;
+    case Activation::selu:
+      return y > 0.0f ? 0.0f : y + selu_lambda * selu_alpha;
+    case Activation::gelu:
+      return 0.39894228040143268f * expf(-0.5f * x * x) * (2.0f - x * x);
+    case Activation::tanh:
+      return -2.0f * y * (1.0f - y * y);
+    case Activation::sigmoid:
+      return y * (1.0f - y) * (1.0f - 2.0f * y);
+    case Activation::relu:
+    case Activation::leaky_relu:
+    case Activation::linear:
+      break;
+  }
+  return 0.0f;
+}
+
 // ---- losses
 // -------------------------------------------------------------------------------------------------------
 
@@ -152,33 +174,93 @@ HOURGLASS_HD KlTerm kl_sparsity(float rho, float mean) {
   return {value, clipped ? 0.0f : -rho / m + (1.0f - rho) / (1.0f - m)};
 }
 
-// ---- Adam
-// ---------------------------------------------------------------------------------------------------------
+/// What the penalty lambda * mean over rows of |dh/dx|_F^2 adds for one unit of one row of a
+/// one-layer encoder (Rifai et al. 2011): dh_k/dx = f'(a_k) W_k.
+struct ContractiveTerm {
+  float value;     ///< f'(a)^2, times |W_k|^2 the square norm of the unit's row of the Jacobian
+  float gradient;  ///< 2 f''(a), times |W_k|^2 its derivative by h = f(a)
+};
+HOURGLASS_HD ContractiveTerm contractive(Activation f, float a, float h) {
+  const float slope = activation_derivative(f, a, h);
+  // By a it is 2 f' f'' |W_k|^2; the f' comes with the chain rule through h.
+  return {slope * slope, 2.0f * activation_second_derivative(f, a, h)};
+}
+
+// ---- noise
+// --------------------------------------------------------------------------------------------------------
+
+/// The values that a corrupted input is limited to: [0, 1] where the scaling promises it.
+struct NoiseRange {
+  float lower = -std::numeric_limits<float>::infinity();
+  float upper = std::numeric_limits<float>::infinity();
+};
+
+/// x + deviation * normal, limited.
+HOURGLASS_HD float gaussian_noise(float x, float normal, float deviation, NoiseRange range) {
+  const float noisy = x + deviation * normal;
+  return noisy < range.lower ? range.lower : (noisy > range.upper ? range.upper : noisy);
+}
+
+/// 0 where uniform, in [0, 1), is below the probability.
+HOURGLASS_HD float mask_noise(float x, float uniform, float probability) {
+  return uniform < probability ? 0.0f : x;
+}
+
+// ---- optimisers
+// ---------------------------------------------------------------------------------------------------
 
 /// What changes from step to step, in device memory.
-struct AdamState {
+struct OptimiserState {
   std::int64_t step = 0;        ///< steps done; the first step is number 1
   double learning_rate = 1e-3;  ///< set by the driver
   double beta1_power = 1.0;     ///< beta1^step
   double beta2_power = 1.0;
-  float step_size = 0.0f;  ///< of the current step: learning_rate sqrt(1 - beta2^t) / (1 - beta1^t)
+  double gradient_norm = 0.0;   ///< of all parameters, before it was limited; where it is measured
+  float gradient_scale = 1.0f;  ///< multiplies every gradient in the step
+  /// Of the current step: Adam's learning_rate sqrt(1 - beta2^t) / (1 - beta1^t); else
+  /// learning_rate.
+  float step_size = 0.0f;
+  float decay = 0.0f;  ///< of the current step: learning_rate * weight_decay
   float reserved = 0.0f;
 };
 
-HOURGLASS_HD void advance(AdamState& state, const AdamOptions& options) {
+/// The scale that limits the length of a gradient to max_norm (Pascanu et al. 2013). Keeps NaN.
+HOURGLASS_HD float clip_scale(double norm, float max_norm) {
+  return norm <= static_cast<double>(max_norm)
+             ? 1.0f
+             : static_cast<float>(static_cast<double>(max_norm) / norm);
+}
+
+HOURGLASS_HD void advance_adam(OptimiserState& state, const AdamOptions& options) {
   ++state.step;
   state.beta1_power *= static_cast<double>(options.beta1);
   state.beta2_power *= static_cast<double>(options.beta2);
   state.step_size = static_cast<float>(state.learning_rate * sqrt(1.0 - state.beta2_power) /
                                        (1.0 - state.beta1_power));
+  state.decay = static_cast<float>(state.learning_rate * static_cast<double>(options.weight_decay));
 }
 
-/// m = m + (1 - b1)(g - m), v = v + (1 - b2)(g^2 - v), p -= step_size m / (sqrt(v) + epsilon).
+HOURGLASS_HD void advance_sgd(OptimiserState& state) {
+  ++state.step;
+  state.step_size = static_cast<float>(state.learning_rate);
+}
+
+/// m = m + (1 - b1)(g - m), v = v + (1 - b2)(g^2 - v), p -= decay p + step_size m / (sqrt(v) +
+/// epsilon), with g = gradient_scale times the gradient.
 HOURGLASS_HD void adam_update(float& parameter, float gradient, float& m, float& v,
-                              const AdamOptions& options, float step_size) {
-  m += (1.0f - options.beta1) * (gradient - m);
-  v += (1.0f - options.beta2) * (gradient * gradient - v);
-  parameter -= step_size * m / (sqrtf(v) + options.epsilon);
+                              const AdamOptions& options, float gradient_scale, float step_size,
+                              float decay) {
+  const float g = gradient_scale * gradient;
+  m += (1.0f - options.beta1) * (g - m);
+  v += (1.0f - options.beta2) * (g * g - v);
+  parameter -= decay * parameter + step_size * m / (sqrtf(v) + options.epsilon);
+}
+
+/// v = momentum v + g, p -= step_size v (Polyak 1964, in PyTorch's form).
+HOURGLASS_HD void sgd_update(float& parameter, float gradient, float& velocity, float momentum,
+                             float gradient_scale, float step_size) {
+  velocity = momentum * velocity + gradient_scale * gradient;
+  parameter -= step_size * velocity;
 }
 
 // ---- t-SNE

@@ -20,6 +20,21 @@ struct AdamOptions {
   float beta1 = 0.9f;
   float beta2 = 0.999f;
   float epsilon = 1e-7f;  ///< outside the bias correction, as Keras has it (PyTorch's is inside)
+  /// AdamW's: the share of the learning rate by which weights, not biases, shrink in a step.
+  float weight_decay = 0.0f;
+};
+
+/// The corruption of the inputs that a denoising autoencoder undoes (Vincent et al. 2008).
+struct Noise {
+  enum class Kind : std::int32_t {
+    none,
+    gaussian,  ///< normal noise of standard deviation `amount` is added
+    mask       ///< each value becomes 0 with probability `amount`
+  };
+  Kind kind = Kind::none;
+  float amount = 0.0f;
+
+  bool operator==(const Noise&) const = default;
 };
 
 }  // namespace hourglass
