@@ -26,8 +26,7 @@ Cost step_cost(const AutoencoderSpec& spec, std::int64_t batch_rows) {
 void add(const Device& device, const AutoencoderSpec& spec, const char* penalty,
          std::int64_t batch_rows) {
   const Sparsity sparsity = Sparsity::parse(penalty);
-  const std::string regularised =
-      sparsity.kind == Sparsity::Kind::none ? "" : "/" + sparsity.name();
+  const std::string regularised = !sparsity.any() ? "" : "/" + sparsity.name();
   device.add_whole(
       "train_step", fmt::format("{}{}/batch{}", spec.name(), regularised, batch_rows),
       [=](Backend& backend, Timer& timer) {
@@ -45,14 +44,15 @@ void add(const Device& device, const AutoencoderSpec& spec, const char* penalty,
         Buffer<double> figures(backend, 2);
         figures.zero();
         const Autoencoder model = Autoencoder::initialise(spec, {}, 1);
-        TrainableNetwork network(backend, spec, model.parameters, batch_rows, batch_rows, 1e-3);
+        TrainableNetwork network(backend, spec, model.parameters, batch_rows, batch_rows,
+                                 {.sparsity = sparsity}, {});
         std::int64_t first = 0;
         timer.run(step_cost(spec, batch_rows), [&] {
           const Range range(backend, "step");
           backend.gather_rows(data, index.data() + first, 0, std::as_const(offset).span(),
                               factor.span(), network.inputs(batch_rows));
-          network.differentiate(sparsity, batch_rows, figures.data(), figures.data() + 1);
-          network.update({});
+          network.differentiate(batch_rows, figures.data(), figures.data() + 1);
+          network.update();
           first = first + 2 * batch_rows <= rows ? first + batch_rows : 0;
         });
       });

@@ -395,7 +395,7 @@ std::string description(const Experiment& experiment, std::int64_t inputs) {
   spec.hidden = experiment.hidden;
   std::string text = fmt::format("{}: `{}`, {} code", experiment.title, spec.name(),
                                  name_of(experiment.code_activation));
-  if (experiment.sparsity.kind != Sparsity::Kind::none)
+  if (experiment.sparsity.any())
     text += fmt::format(", penalty `{}`", experiment.sparsity.name());
   return text + ".";
 }
@@ -403,7 +403,7 @@ std::string description(const Experiment& experiment, std::int64_t inputs) {
 /// How near the mean activations came to the penalty's target; empty without one.
 std::string target_markup(const Findings& findings, const Experiment& experiment,
                           const std::vector<std::string>& scalings) {
-  if (experiment.sparsity.kind != Sparsity::Kind::kl) return "";
+  if (experiment.sparsity.kl == 0.0f) return "";
   std::string markup = fmt::format(
       " The penalty's target is a mean activation of {:g}; the test "
       "codes have",

@@ -245,7 +245,7 @@ Picture loss_picture(const Experiment& experiment, std::span<const Run* const> r
                                  runs.size())
                    : run_text(*runs.front());
   lines.y_label = "binary cross-entropy";
-  if (experiment.sparsity.kind == Sparsity::Kind::none) {
+  if (!experiment.sparsity.any()) {
     lines.series = {series_over_seeds("training", runs, &EpochFigures::loss, false),
                     series_over_seeds("test", runs, &EpochFigures::validation_loss, true)};
   } else {

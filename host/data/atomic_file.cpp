@@ -49,7 +49,10 @@ std::string directory_of(const std::string& path) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+AtomicFile::AtomicFile(std::string path) : AtomicFile(std::move(path), {}) {}
+
+AtomicFile::AtomicFile(std::string path, std::string temporary)
+    : path_(std::move(path)), temporary_(std::move(temporary)) {
   if (path_.empty()) throw InputError("cannot write a file with an empty name");
   target_ = names_a_descriptor(path_) ? path_ : resolve(path_);
 
@@ -61,6 +64,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   }
   buffer_.reserve(buffer_bytes);
   if (names_a_descriptor(path_) || (exists && !S_ISREG(status.st_mode))) {
+    temporary_.clear();
     descriptor_ = open(target_.c_str(), O_WRONLY | O_CLOEXEC);
     if (descriptor_ < 0) fail("open", errno);
     return;
@@ -78,6 +82,11 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
 
 void AtomicFile::open_temporary() {
   const std::string directory = directory_of(target_);
+  if (!temporary_.empty()) {
+    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (descriptor_ < 0) fail_to_open(directory, errno);
+    return;
+  }
   static std::atomic<unsigned> counter{0};
   std::random_device random;
   // The name is independent of the target's, whose length may already be the longest that is
@@ -89,7 +98,10 @@ void AtomicFile::open_temporary() {
     if (descriptor_ >= 0) return;
     if (errno != EEXIST) break;
   }
-  const int error_number = errno;
+  fail_to_open(directory, errno);
+}
+
+void AtomicFile::fail_to_open(const std::string& directory, int error_number) {
   temporary_.clear();
   if (error_number == ENOENT) {
     throw InputError(

@@ -28,6 +28,9 @@ namespace hourglass {
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
+  /// With `temporary` for the temporary file's name, in the target's directory: what a killed run
+  /// has left there is overwritten, so that one at most is left over. For one writer at a time.
+  AtomicFile(std::string path, std::string temporary);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -40,6 +43,7 @@ class AtomicFile {
 
  private:
   void open_temporary();
+  [[noreturn]] void fail_to_open(const std::string& directory, int error_number);
   void write_through(const char* bytes, std::size_t count);
   [[noreturn]] void fail(const std::string& action, int error_number) const;
 

@@ -248,7 +248,14 @@ TensorFile load_safetensors(const std::string& path) {
 }
 
 void save_safetensors(const std::string& path, const TensorFile& file) {
-  check_writable(path, file);
+  check_writable(path, file);  // before anything is created
+  AtomicFile output(path);
+  save_safetensors(output, file);
+  output.commit();
+}
+
+void save_safetensors(AtomicFile& output, const TensorFile& file) {
+  check_writable(output.path(), file);
   Json header = Json::object();
   if (!file.metadata.empty()) {
     Json metadata = Json::object();
@@ -266,7 +273,6 @@ void save_safetensors(const std::string& path, const TensorFile& file) {
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');
 
-  AtomicFile output(path);
   std::array<char, 8> length{};
   for (std::size_t i = 0; i < 8; ++i)
     length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
@@ -275,7 +281,6 @@ void save_safetensors(const std::string& path, const TensorFile& file) {
   for (const NamedTensor& tensor : file.tensors) {
     output.write(std::as_bytes(std::span(tensor.values)));
   }
-  output.commit();
 }
 
 }  // namespace hourglass

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "host/data/atomic_file.hpp"
+
 namespace hourglass {
 
 struct NamedTensor {
@@ -36,5 +38,7 @@ struct TensorFile {
 /// values, a name that occurs twice, or the reserved name "__metadata__"; InputError where the file
 /// cannot be written.
 void save_safetensors(const std::string& path, const TensorFile& file);
+/// The same into `out`, which the caller commits.
+void save_safetensors(AtomicFile& out, const TensorFile& file);
 
 }  // namespace hourglass

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "host/train/features.hpp"
@@ -17,10 +18,8 @@ namespace hourglass {
 namespace {
 
 std::int64_t widest(const AutoencoderSpec& spec) {
-  std::int64_t width = spec.inputs;
-  for (const std::int64_t hidden : spec.hidden)
-    width = std::max(width, hidden);
-  return width;
+  const std::vector<std::int64_t> widths = spec.widths();
+  return *std::max_element(widths.begin(), widths.end());
 }
 
 void check_parameters(const Autoencoder& model) {
@@ -33,10 +32,11 @@ void check_parameters(const Autoencoder& model) {
 }
 
 /// That `data` can go through the model here.
-void check_pass(Device& device, const Autoencoder& model, const Dataset& data, ModelOutput output) {
+void check_pass(Device& device, const Autoencoder& model, const Dataset& data, ModelOutput output,
+                std::optional<std::size_t> layer = std::nullopt) {
   check_parameters(model);
   model.scaler.check(data);
-  model_memory(device.info(), model.spec, data, output).check(device);
+  model_memory(device.info(), model.spec, data, output, layer).check(device);
 }
 
 /// Calls body(network, first, count) for blocks of rows, the scaled rows in the network's inputs.
@@ -87,6 +87,7 @@ Autoencoder Autoencoder::initialise(const AutoencoderSpec& spec, Scaler scaler,
     const LayerOffsets& at = layers[l];
     const auto limit =
         static_cast<float>(std::sqrt(6.0 / static_cast<double>(at.fan_in + at.fan_out)));
+    if (at.transposed) continue;
     float* weights = model.parameters.data() + at.weights;
     const std::int64_t count = at.fan_in * at.fan_out;
     for (std::int64_t i = 0; i < count; i += 4) {
@@ -102,14 +103,24 @@ Autoencoder Autoencoder::initialise(const AutoencoderSpec& spec, Scaler scaler,
 }
 
 Matrix Autoencoder::encode(Device& device, const Dataset& data) const {
-  check_pass(device, *this, data, ModelOutput::codes);
+  return activations(device, data, spec.code_layer());
+}
+
+Matrix Autoencoder::activations(Device& device, const Dataset& data, std::size_t layer) const {
+  spec.validate();
+  if (layer >= spec.layers()) {
+    throw UsageError(fmt::format("layer {}: {} has layers 0 to {}, the code is layer {}", layer,
+                                 spec.name(), spec.layers() - 1, spec.code_layer()));
+  }
+  if (layer + 1 == spec.layers()) return reconstruct(device, data);
+  check_pass(device, *this, data, ModelOutput::codes, layer);
   const Range range(device.backend(), "encode");
-  Matrix codes(data.rows, spec.code_size());
+  Matrix result(data.rows, spec.widths()[layer + 1]);
   for_inputs(device, *this, data, [&](Network& network, std::int64_t first, std::int64_t count) {
-    network.encode(count);
-    download_rows(device.backend(), network.codes(count), codes, first);
+    network.run_to(layer, count);
+    download_rows(device.backend(), network.output(layer, count), result, first);
   });
-  return codes;
+  return result;
 }
 
 Matrix Autoencoder::reconstruct(Device& device, const Dataset& data) const {

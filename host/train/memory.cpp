@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "host/train/features.hpp"
+#include "hourglass/error.hpp"
 
 namespace hourglass {
 namespace {
@@ -15,7 +16,13 @@ constexpr const char* activations = "activations";
 constexpr const char* parameters = "parameters";
 
 std::int64_t widest(const AutoencoderSpec& spec) {
-  return std::max(spec.inputs, *std::max_element(spec.hidden.begin(), spec.hidden.end()));
+  const std::vector<std::int64_t> widths = spec.widths();
+  return *std::max_element(widths.begin(), widths.end());
+}
+
+std::int64_t widest_hidden(const AutoencoderSpec& spec) {
+  const std::vector<std::int64_t> widths = spec.widths();
+  return *std::max_element(widths.begin() + 1, widths.end() - 1);
 }
 
 /// Offsets and factors on the device.
@@ -37,17 +44,17 @@ std::uint64_t activation_bytes(const AutoencoderSpec& spec, std::int64_t rows) {
 }  // namespace
 
 MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
-                           const DataShape& data, std::int64_t batch,
+                           const DataShape& data, const TrainingOptions& options,
                            const std::optional<DataShape>& validation) {
   spec.validate();
   MemoryTimeline memory(device);
   const std::int64_t rows = data.rows;
-  const std::int64_t batch_rows = std::min(batch, rows);
+  const std::int64_t batch_rows = std::min(options.batch, rows);
   const std::int64_t steps = batch_rows > 0 ? (rows + batch_rows - 1) / batch_rows : 0;
   const std::int64_t count = spec.parameter_count();
   const std::int64_t validation_rows =
       validation ? std::min(block_rows(data.columns), validation->rows) : 0;
-  const std::int64_t widest_hidden = *std::max_element(spec.hidden.begin(), spec.hidden.end());
+  const std::int64_t moment_count = options.optimiser == Optimiser::sgd ? 1 : 2;
 
   const auto source = memory.hold("data", bytes_of(data));
   const auto scaler = memory.hold("data", scaler_bytes(data.columns));
@@ -59,9 +66,16 @@ MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec
   const auto layers =
       memory.hold(activations, activation_bytes(spec, std::max(batch_rows, validation_rows)));
   const auto gradients = memory.hold("gradients", bytes_of<float>(count));
-  const auto moments = memory.hold("Adam's moments", bytes_of<float>({2, count}));
-  const auto kept = memory.hold("copy from the epoch's start", bytes_of<float>({3, count}));
-  const auto deltas = memory.hold(activations, bytes_of<float>({2, batch_rows, widest_hidden}));
+  const auto moments = memory.hold("moments", bytes_of<float>({moment_count, count}));
+  const auto kept =
+      memory.hold("copy from the epoch's start", bytes_of<float>({1 + moment_count, count}));
+  const auto deltas =
+      memory.hold(activations, bytes_of<float>({2, batch_rows, widest_hidden(spec)}));
+  const auto noisy = memory.hold(activations, options.noise.kind == Noise::Kind::none
+                                                  ? 0
+                                                  : bytes_of<float>({batch_rows, spec.inputs}));
+  const auto best =
+      memory.hold("best parameters", options.patience > 0 ? bytes_of<float>(count) : 0);
   MemoryTimeline::Held validation_source;
   if (validation) {
     validation_source =
@@ -69,14 +83,19 @@ MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec
   }
   memory.run(memory.operations().batch(std::max(batch_rows, validation_rows), widest(spec)));
   const auto downloaded_figures = memory.hold_on_host("figures", bytes_of<double>({2, steps}));
-  const auto result = memory.hold_on_host(parameters, bytes_of<float>(count));
+  // A checkpoint is put together on the host, each part once more in the file that is written.
+  const std::int64_t in_checkpoint = 1 + moment_count + (options.patience > 0 ? 1 : 0);
+  const auto result = memory.hold_on_host(
+      parameters,
+      bytes_of<float>({options.checkpoint.path.empty() ? 1 : 2 * in_checkpoint, count}));
   return memory.plan(fmt::format("training {} on {} rows in batches of {}", spec.name(),
                                  size_text(data), batch_rows),
                      "use a smaller batch, narrower layers or fewer rows");
 }
 
 MemoryPlan model_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
-                        const DataShape& data, ModelOutput output) {
+                        const DataShape& data, ModelOutput output,
+                        std::optional<std::size_t> layer) {
   spec.validate();
   MemoryTimeline memory(device);
   const std::int64_t rows = std::min(block_rows(widest(spec)), data.rows);
@@ -84,7 +103,12 @@ MemoryPlan model_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
   MemoryTimeline::Held result;
   if (output == ModelOutput::codes) {
     work = "codes";
-    result = memory.hold_on_host("codes", bytes_of<float>({data.rows, spec.code_size()}));
+    const std::size_t of = layer.value_or(spec.code_layer());
+    if (of >= spec.layers()) {
+      throw UsageError(
+          fmt::format("layer {}: {} has layers 0 to {}", of, spec.name(), spec.layers() - 1));
+    }
+    result = memory.hold_on_host("codes", bytes_of<float>({data.rows, spec.widths()[of + 1]}));
   } else if (output == ModelOutput::reconstructions) {
     work = "reconstructions";
     result = memory.hold_on_host("reconstructions", bytes_of<float>({data.rows, spec.inputs}));

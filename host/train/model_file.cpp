@@ -60,15 +60,18 @@ void Autoencoder::save(const std::string& path,
   TensorFile file;
   file.metadata = extra;
   file.metadata["format"] = format_name;
-  file.metadata["spec"] = spec_to_json(spec);
+  file.metadata["spec"] = spec.to_json();
   file.metadata["scaling"] = name_of(scaler.scaling);
   const auto layers = layer_offsets(spec);
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const LayerOffsets& at = layers[l];
     const std::string name = layer_name(spec, l);
-    const auto first = parameters.begin() + at.weights;
+    const auto weights = parameters.begin() + at.weights;
     const auto bias = parameters.begin() + at.bias;
-    file.tensors.push_back({name + ".weight", {at.fan_in, at.fan_out}, {first, bias}});
+    if (!at.transposed) {
+      file.tensors.push_back(
+          {name + ".weight", {at.fan_in, at.fan_out}, {weights, weights + at.fan_in * at.fan_out}});
+    }
     file.tensors.push_back({name + ".bias", {at.fan_out}, {bias, bias + at.fan_out}});
   }
   file.tensors.push_back({"scaler.offset", {spec.inputs}, scaler.offset});
@@ -83,7 +86,11 @@ Autoencoder Autoencoder::load(const std::string& path) {
                                  format_name));
   }
   Autoencoder model;
-  model.spec = spec_from_json(metadata_of(file, path, "spec"), path);
+  model.spec =
+      AutoencoderSpec::from_json(metadata_of(file, path, "spec"), path + ": metadata \"spec\"");
+  if (model.spec.inputs == 0) {
+    throw InputError(fmt::format("{}: metadata \"spec\": key \"inputs\" is missing", path));
+  }
   try {
     model.scaler.scaling = parse_scaling(metadata_of(file, path, "scaling"));
   } catch (const UsageError& error) {
@@ -98,16 +105,19 @@ Autoencoder Autoencoder::load(const std::string& path) {
                       path, j, model.scaler.factor[j]));
     }
   }
-  // Tensors are looked up layer by layer before room is made for them: a spec may promise more than
-  // the file holds.
+  // Tensors are looked up before room is made for them: a spec may promise more than the file
+  // holds. Weights come first in the buffer.
   const auto layers = layer_offsets(model.spec);
+  const auto append = [&](const std::vector<float>& values) {
+    model.parameters.insert(model.parameters.end(), values.begin(), values.end());
+  };
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    const LayerOffsets& at = layers[l];
-    const std::string name = layer_name(model.spec, l);
-    const auto& weights = tensor_of(file, path, name + ".weight", {at.fan_in, at.fan_out});
-    const auto& bias = tensor_of(file, path, name + ".bias", {at.fan_out});
-    model.parameters.insert(model.parameters.end(), weights.begin(), weights.end());
-    model.parameters.insert(model.parameters.end(), bias.begin(), bias.end());
+    if (layers[l].transposed) continue;
+    append(tensor_of(file, path, layer_name(model.spec, l) + ".weight",
+                     {layers[l].fan_in, layers[l].fan_out}));
+  }
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    append(tensor_of(file, path, layer_name(model.spec, l) + ".bias", {layers[l].fan_out}));
   }
   return model;
 }

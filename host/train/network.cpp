@@ -1,6 +1,7 @@
 #include "host/train/network.hpp"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace hourglass {
 namespace {
@@ -10,13 +11,42 @@ void copy(Backend& backend, Buffer<T>& to, const Buffer<T>& from) {
   backend.copy(to.data(), from.data(), static_cast<std::size_t>(from.size()) * sizeof(T));
 }
 
+/// Where a member of the state lies in device memory.
+template <class T>
+T* member(OptimiserState* state, std::size_t offset) {
+  return reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(state) + offset);
+}
+
 }  // namespace
+
+Objective Objective::of(const TrainingOptions& options, Scaling scaling) {
+  Objective objective;
+  objective.sparsity = options.sparsity;
+  objective.contractive = options.contractive;
+  // AdamW's decay is no part of what is minimised.
+  if (options.optimiser != Optimiser::adamw) objective.l2 = options.weight_decay;
+  objective.noise = options.noise;
+  if (scaling == Scaling::unit) objective.noise_range = {0.0f, 1.0f};
+  objective.seed = options.seed;
+  return objective;
+}
+
+UpdateRule UpdateRule::of(const TrainingOptions& options) {
+  UpdateRule rule;
+  rule.optimiser = options.optimiser;
+  rule.adam = options.adam;
+  rule.adam.weight_decay = options.optimiser == Optimiser::adamw ? options.weight_decay : 0.0f;
+  rule.momentum = options.momentum;
+  rule.clip_norm = options.clip_norm;
+  return rule;
+}
 
 Network::Network(Backend& backend, const AutoencoderSpec& spec, std::span<const float> parameters,
                  std::int64_t rows)
     : backend_(backend),
       spec_(spec),
       layers_(layer_offsets(spec)),
+      weight_count_(spec.weight_count()),
       parameters_(backend, parameters),
       inputs_(backend, rows * spec.inputs),
       mean_activation_(backend, spec.code_size()) {
@@ -29,7 +59,9 @@ Network::Network(Backend& backend, const AutoencoderSpec& spec, std::span<const 
 
 ConstMat Network::weights(std::size_t layer) const {
   const LayerOffsets& at = layers_[layer];
-  return {parameters_.data() + at.weights, at.fan_in, at.fan_out};
+  const float* first = parameters_.data() + at.weights;
+  return at.transposed ? ConstMat(first, at.fan_out, at.fan_in)
+                       : ConstMat(first, at.fan_in, at.fan_out);
 }
 
 std::span<const float> Network::bias(std::size_t layer) const {
@@ -45,8 +77,7 @@ Mat Network::pre(std::size_t layer, std::int64_t rows) {
 void Network::forward(std::size_t first, std::size_t last, std::int64_t rows) {
   for (std::size_t l = first; l < last; ++l) {
     const Mat products = pre(l, rows);
-    backend_.gemm(Transpose::no, Transpose::no, 1.0f, input_of(l, rows), weights(l), 0.0f,
-                  products);
+    backend_.gemm(Transpose::no, transpose(l), 1.0f, input_of(l, rows), weights(l), 0.0f, products);
     if (l + 1 < layers_.size()) {
       backend_.bias_activation(spec_.activation_of(l), bias(l), products, output(l, rows));
     }
@@ -67,22 +98,13 @@ void Network::loss(Loss loss, std::int64_t rows, Mat gradient, std::span<float> 
 
 void Network::penalty(const Sparsity& sparsity, std::int64_t rows, std::int64_t batch, Mat gradient,
                       double* sum) {
-  switch (sparsity.kind) {
-    case Sparsity::Kind::none:
-      return;
-    case Sparsity::Kind::l1:
-      backend_.l1_penalty(codes(rows), sparsity.weight / static_cast<float>(rows), gradient, sum);
-      return;
-    case Sparsity::Kind::l1_sum:
-      // The sum over a batch of training, whatever the number of rows here.
-      backend_.l1_penalty(codes(rows),
-                          sparsity.weight * static_cast<float>(batch) / static_cast<float>(rows),
-                          gradient, sum);
-      return;
-    case Sparsity::Kind::kl:
-      backend_.kl_penalty(codes(rows), sparsity.rho, sparsity.weight, gradient,
-                          mean_activation_.span(), sum);
-      return;
+  // The sum over a batch of training, whatever the number of rows here.
+  const float l1 =
+      (sparsity.l1 + sparsity.l1_sum * static_cast<float>(batch)) / static_cast<float>(rows);
+  if (l1 != 0.0f) backend_.l1_penalty(codes(rows), l1, gradient, sum);
+  if (sparsity.kl != 0.0f) {
+    backend_.kl_penalty(codes(rows), sparsity.rho, sparsity.kl, gradient, mean_activation_.span(),
+                        sum);
   }
 }
 
@@ -90,9 +112,14 @@ void Network::add_loss(Loss kind, std::int64_t rows, double* sum) {
   loss(kind, rows, {}, {}, sum);
 }
 
-void Network::add_penalty(const Sparsity& sparsity, std::int64_t rows, std::int64_t batch,
+void Network::add_penalty(const Objective& objective, std::int64_t rows, std::int64_t batch,
                           double* sum) {
-  penalty(sparsity, rows, batch, {}, sum);
+  penalty(objective.sparsity, rows, batch, {}, sum);
+  if (objective.contractive != 0.0f) {
+    backend_.contractive_penalty(spec_.code_activation, weights(0), pre(0, rows), codes(rows),
+                                 objective.contractive, 0.0f, {}, {}, sum);
+  }
+  if (objective.l2 != 0.0f) backend_.l2_penalty(all_weights(), objective.l2, rows, {}, sum);
 }
 
 ConstMat Network::reconstruct(std::int64_t rows) {
@@ -104,29 +131,36 @@ ConstMat Network::reconstruct(std::int64_t rows) {
 
 TrainableNetwork::TrainableNetwork(Backend& backend, const AutoencoderSpec& spec,
                                    std::span<const float> parameters, std::int64_t rows,
-                                   std::int64_t batch, double learning_rate)
+                                   std::int64_t batch, Objective objective, UpdateRule rule)
     : Network(backend, spec, parameters, rows),
+      objective_(std::move(objective)),
+      rule_(rule),
       gradients_(backend, parameters_.size()),
       first_moment_(backend, parameters_.size()),
-      second_moment_(backend, parameters_.size()),
-      adam_(backend, 1),
+      second_moment_(backend, rule.optimiser == Optimiser::sgd ? 0 : parameters_.size()),
+      state_(backend, 1),
       kept_parameters_(backend, parameters_.size()),
-      kept_first_moment_(backend, parameters_.size()),
-      kept_second_moment_(backend, parameters_.size()),
-      kept_adam_(backend, 1) {
+      kept_first_moment_(backend, first_moment_.size()),
+      kept_second_moment_(backend, second_moment_.size()),
+      kept_state_(backend, 1) {
   first_moment_.zero();
   second_moment_.zero();
-  AdamState state;
-  state.learning_rate = learning_rate;
-  adam_.upload({&state, 1});
-  const std::int64_t widest = *std::max_element(spec.hidden.begin(), spec.hidden.end());
+  const OptimiserState start;
+  state_.upload({&start, 1});
+  std::int64_t widest = 0;
+  for (std::size_t l = 0; l + 1 < layers_.size(); ++l)
+    widest = std::max(widest, layers_[l].fan_out);
   for (auto& delta : deltas_)
     delta = Buffer<float>(backend, batch * widest);
+  if (objective_.noise.kind != Noise::Kind::none) {
+    noisy_inputs_ = Buffer<float>(backend, batch * spec.inputs);
+  }
 }
 
 Mat TrainableNetwork::weights_gradient(std::size_t layer) {
   const LayerOffsets& at = layers_[layer];
-  return {gradients_.data() + at.weights, at.fan_in, at.fan_out};
+  float* first = gradients_.data() + at.weights;
+  return at.transposed ? Mat(first, at.fan_out, at.fan_in) : Mat(first, at.fan_in, at.fan_out);
 }
 
 std::span<float> TrainableNetwork::bias_gradient(std::size_t layer) {
@@ -134,45 +168,98 @@ std::span<float> TrainableNetwork::bias_gradient(std::size_t layer) {
   return gradients_.span(at.bias, at.fan_out);
 }
 
-void TrainableNetwork::differentiate(const Sparsity& sparsity, std::int64_t rows, double* loss_sum,
-                                     double* penalty_sum) {
-  encode(rows);
-  decode(rows);
+void TrainableNetwork::run_forward(std::int64_t rows) {
+  if (objective_.noise.kind != Noise::Kind::none) {
+    const auto* step = member<const std::int64_t>(state_.data(), offsetof(OptimiserState, step));
+    backend_.corrupt(inputs(rows), objective_.noise, objective_.noise_range, objective_.seed, step,
+                     noisy_inputs_.matrix(rows, spec_.inputs));
+  }
+  noisy_ = objective_.noise.kind != Noise::Kind::none;
+  forward(0, layers_.size(), rows);
+}
+
+void TrainableNetwork::differentiate(std::int64_t rows, double* loss_sum, double* penalty_sum) {
+  run_forward(rows);
   std::size_t l = layers_.size() - 1;
   // delta = dL/dpre of layer l; at the last layer in place of the products.
   Mat delta = output(l, rows);
   loss(spec_.loss, rows, delta, bias_gradient(l), loss_sum);
-  for (;; --l) {
-    backend_.gemm(Transpose::yes, Transpose::no, 1.0f, input_of(l, rows), delta, 0.0f,
-                  weights_gradient(l));
-    if (l == 0) return;
+  for (; l > 0; --l) {
+    if (layers_[l].transposed) {
+      backend_.gemm(Transpose::yes, Transpose::no, 1.0f, delta, input_of(l, rows), 0.0f,
+                    weights_gradient(l));
+    } else {
+      backend_.gemm(Transpose::yes, Transpose::no, 1.0f, input_of(l, rows), delta,
+                    spec_.tied ? 1.0f : 0.0f, weights_gradient(l));
+    }
     const std::size_t below = l - 1;
     const Mat delta_below = deltas_[l % 2].matrix(rows, layers_[below].fan_out);
-    backend_.gemm(Transpose::no, Transpose::yes, 1.0f, delta, weights(l), 0.0f, delta_below);
-    if (below == spec_.code_layer()) penalty(sparsity, rows, rows, delta_below, penalty_sum);
+    const Transpose back = layers_[l].transposed ? Transpose::no : Transpose::yes;
+    backend_.gemm(Transpose::no, back, 1.0f, delta, weights(l), 0.0f, delta_below);
+    if (below == spec_.code_layer()) {
+      penalty(objective_.sparsity, rows, rows, delta_below, penalty_sum);
+      if (objective_.contractive != 0.0f) {
+        // An encoder of one layer: below is 0, whose weights the decoder may share.
+        backend_.contractive_penalty(spec_.code_activation, weights(0), pre(0, rows), codes(rows),
+                                     objective_.contractive, spec_.tied ? 1.0f : 0.0f, delta_below,
+                                     weights_gradient(0), penalty_sum);
+      }
+    }
     backend_.bias_activation_backward(spec_.activation_of(below), pre(below, rows),
                                       output(below, rows), delta_below, bias_gradient(below));
     delta = delta_below;
   }
+  const bool begun = spec_.tied || objective_.contractive != 0.0f;
+  backend_.gemm(Transpose::yes, Transpose::no, 1.0f, input_of(0, rows), delta, begun ? 1.0f : 0.0f,
+                weights_gradient(0));
+  if (objective_.l2 != 0.0f) {
+    backend_.l2_penalty(all_weights(), objective_.l2, rows, gradients_.span(0, weight_count_),
+                        penalty_sum);
+  }
 }
 
-void TrainableNetwork::update(const AdamOptions& options) {
-  backend_.adam(parameters_.span(), gradients_.span(), first_moment_.span(), second_moment_.span(),
-                options, adam_.data());
+void TrainableNetwork::update() {
+  if (rule_.clip_norm > 0.0f) {
+    backend_.gradient_norm(gradients_.span(), rule_.clip_norm, state_.data());
+  }
+  if (rule_.optimiser == Optimiser::sgd) {
+    backend_.sgd(parameters_.span(), gradients_.span(), first_moment_.span(), rule_.momentum,
+                 state_.data());
+  } else {
+    backend_.adam(parameters_.span(), gradients_.span(), first_moment_.span(),
+                  second_moment_.span(), weight_count_, rule_.adam, state_.data());
+  }
+}
+
+void TrainableNetwork::set_learning_rate(double learning_rate) {
+  backend_.upload(member<double>(state_.data(), offsetof(OptimiserState, learning_rate)),
+                  &learning_rate, sizeof learning_rate);
 }
 
 void TrainableNetwork::remember() {
   copy(backend_, kept_parameters_, parameters_);
   copy(backend_, kept_first_moment_, first_moment_);
   copy(backend_, kept_second_moment_, second_moment_);
-  copy(backend_, kept_adam_, adam_);
+  copy(backend_, kept_state_, state_);
 }
 
 void TrainableNetwork::restore() {
   copy(backend_, parameters_, kept_parameters_);
   copy(backend_, first_moment_, kept_first_moment_);
   copy(backend_, second_moment_, kept_second_moment_);
-  copy(backend_, adam_, kept_adam_);
+  copy(backend_, state_, kept_state_);
+}
+
+TrainingState TrainableNetwork::download() const {
+  return {parameters_.download(), first_moment_.download(), second_moment_.download(),
+          state_.download().front()};
+}
+
+void TrainableNetwork::upload(const TrainingState& state) {
+  parameters_.upload(state.parameters);
+  first_moment_.upload(state.first_moment);
+  second_moment_.upload(state.second_moment);
+  state_.upload({&state.optimiser, 1});
 }
 
 }  // namespace hourglass

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -77,8 +78,11 @@ std::string_view name_of(Loss loss) {
 std::vector<std::int64_t> AutoencoderSpec::widths() const {
   std::vector<std::int64_t> all{inputs};
   all.insert(all.end(), hidden.begin(), hidden.end());
-  for (std::size_t i = hidden.size(); i-- > 1;)
-    all.push_back(hidden[i - 1]);
+  if (decoder) {
+    all.insert(all.end(), decoder->begin(), decoder->end());
+  } else {
+    all.insert(all.end(), hidden.rbegin() + 1, hidden.rend());
+  }
   all.push_back(inputs);
   return all;
 }
@@ -88,16 +92,21 @@ Activation AutoencoderSpec::activation_of(std::size_t layer) const {
   return layer == code_layer() ? code_activation : activation;
 }
 
-std::int64_t AutoencoderSpec::parameter_count() const {
+std::int64_t AutoencoderSpec::weight_count() const {
   std::int64_t count = 0;
   for (const LayerOffsets& layer : layer_offsets(*this)) {
-    count += (layer.fan_in + 1) * layer.fan_out;
+    if (!layer.transposed) count += layer.fan_in * layer.fan_out;
   }
   return count;
 }
 
+std::int64_t AutoencoderSpec::parameter_count() const {
+  const LayerOffsets last = layer_offsets(*this).back();
+  return last.bias + last.fan_out;
+}
+
 std::string AutoencoderSpec::name() const {
-  return fmt::format("{}", fmt::join(widths(), "-"));
+  return fmt::format("{}{}", fmt::join(widths(), "-"), tied ? " tied" : "");
 }
 
 void AutoencoderSpec::validate() const {
@@ -106,22 +115,35 @@ void AutoencoderSpec::validate() const {
     throw UsageError(fmt::format("inputs {}: expected 1 to {}", inputs, widest));
   }
   if (hidden.empty()) throw UsageError("hidden: expected one width or more, the code's last");
+  const auto check_widths = [&](const char* field, const std::vector<std::int64_t>& list) {
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (list[i] < 1 || list[i] > widest) {
+        throw UsageError(fmt::format("{}: width {} of layer {}; expected 1 to {}", field, list[i],
+                                     i + 1, widest));
+      }
+    }
+  };
+  check_widths("hidden", hidden);
+  if (decoder) check_widths("decoder", *decoder);
+  const std::vector<std::int64_t> all = widths();
   std::int64_t count = 0;
-  std::int64_t fan_in = inputs;
-  for (std::size_t i = 0; i <= hidden.size(); ++i) {
-    const std::int64_t fan_out = i < hidden.size() ? hidden[i] : inputs;
-    if (fan_out < 1 || fan_out > widest) {
-      throw UsageError(
-          fmt::format("hidden: width {} of layer {}; expected 1 to {}", fan_out, i + 1, widest));
+  for (std::size_t l = 0; l + 1 < all.size(); ++l) {
+    const char* field = l <= hidden.size() || !decoder ? "hidden" : "decoder";
+    if (all[l + 1] > most_parameters / (all[l] + 1)) {
+      throw UsageError(fmt::format("{}: a layer of {} x {} weights is too large (at most 2^40)",
+                                   field, all[l], all[l + 1]));
     }
-    if (fan_out > most_parameters / (fan_in + 1)) {
-      throw UsageError(fmt::format("hidden: a layer of {} x {} weights is too large (at most 2^40)",
-                                   fan_in, fan_out));
+    count += (all[l] + 1) * all[l + 1];
+    if (count > most_parameters) {
+      throw UsageError(fmt::format("{}: more than 2^40 parameters", field));
     }
-    // Layer i of the encoder has its mirror image in the decoder.
-    if (i < hidden.size()) count += 2 * (fan_in + 1) * fan_out;
-    if (count > most_parameters) throw UsageError("hidden: more than 2^40 parameters");
-    fan_in = fan_out;
+  }
+  if (tied && decoder &&
+      !std::equal(decoder->begin(), decoder->end(), hidden.rbegin() + 1, hidden.rend())) {
+    throw UsageError(fmt::format(
+        "tied: a decoder of hidden widths {} is no mirror of the encoder's {}; leave the decoder "
+        "out, or untie it",
+        fmt::join(*decoder, ","), fmt::join(hidden, ",")));
   }
   if (output_activation != Activation::sigmoid && output_activation != Activation::linear) {
     throw UsageError(fmt::format("output activation '{}': expected sigmoid or linear",
@@ -142,16 +164,23 @@ void AutoencoderSpec::validate() const {
 
 std::vector<LayerOffsets> layer_offsets(const AutoencoderSpec& spec) {
   const auto widths = spec.widths();
-  std::vector<LayerOffsets> layers;
+  std::vector<LayerOffsets> layers(widths.size() - 1);
   std::int64_t next = 0;
-  for (std::size_t l = 0; l + 1 < widths.size(); ++l) {
-    LayerOffsets layer;
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    LayerOffsets& layer = layers[l];
     layer.fan_in = widths[l];
     layer.fan_out = widths[l + 1];
-    layer.weights = next;
-    layer.bias = next + layer.fan_in * layer.fan_out;
-    next = layer.bias + layer.fan_out;
-    layers.push_back(layer);
+    layer.transposed = spec.tied && l > spec.code_layer();
+    if (layer.transposed) {
+      layer.weights = layers[layers.size() - 1 - l].weights;
+    } else {
+      layer.weights = next;
+      next += layer.fan_in * layer.fan_out;
+    }
+  }
+  for (LayerOffsets& layer : layers) {
+    layer.bias = next;
+    next += layer.fan_out;
   }
   return layers;
 }
@@ -161,42 +190,104 @@ std::string layer_name(const AutoencoderSpec& spec, std::size_t layer) {
   return layer < half ? fmt::format("encoder.{}", layer) : fmt::format("decoder.{}", layer - half);
 }
 
-std::string spec_to_json(const AutoencoderSpec& spec) {
+std::string AutoencoderSpec::to_json(int indent) const {
   nlohmann::ordered_json json;
-  json["inputs"] = spec.inputs;
-  json["hidden"] = spec.hidden;
-  json["activation"] = name_of(spec.activation);
-  json["code_activation"] = name_of(spec.code_activation);
-  json["output_activation"] = name_of(spec.output_activation);
-  json["loss"] = name_of(spec.loss);
+  json["inputs"] = inputs;
+  json["hidden"] = hidden;
+  json["decoder"] = nullptr;
+  if (decoder) json["decoder"] = *decoder;
+  json["tied"] = tied;
+  json["activation"] = hourglass::name_of(activation);
+  json["code_activation"] = hourglass::name_of(code_activation);
+  json["output_activation"] = hourglass::name_of(output_activation);
+  json["loss"] = hourglass::name_of(loss);
   // The shortest decimal that gives the float back: 1e-07, not 1.0000000116860974e-07.
-  json["bce_clip"] = std::stod(fmt::format("{}", spec.bce_clip));
-  return json.dump();
+  json["bce_clip"] = std::stod(fmt::format("{}", bce_clip));
+  return json.dump(indent);
 }
 
-AutoencoderSpec spec_from_json(const std::string& text, const std::string& source) {
-  AutoencoderSpec spec;
-  std::string field = "spec";
+AutoencoderSpec AutoencoderSpec::from_json(const std::string& text, const std::string& source) {
+  using Json = nlohmann::json;
+  Json json;
   try {
-    const auto json = nlohmann::json::parse(text);
-    const auto value = [&](const char* name) -> const nlohmann::json& {
-      field = name;
-      return json.at(name);
-    };
-    spec.inputs = value("inputs").get<std::int64_t>();
-    spec.hidden = value("hidden").get<std::vector<std::int64_t>>();
-    spec.activation = parse_activation(value("activation").get<std::string>());
-    spec.code_activation = parse_activation(value("code_activation").get<std::string>());
-    spec.output_activation = parse_activation(value("output_activation").get<std::string>());
-    spec.loss = parse_loss(value("loss").get<std::string>());
-    spec.bce_clip = static_cast<float>(value("bce_clip").get<double>());
-    field = "spec";
-    spec.validate();
-  } catch (const nlohmann::json::exception& error) {
+    json = Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw InputError(fmt::format("{}: not JSON: {}", source, error.what()));
+  }
+  if (!json.is_object()) {
+    throw InputError(fmt::format("{}: {}; expected a JSON object, such as {{\"hidden\": [128, 2]}}",
+                                 source, json.type_name()));
+  }
+  AutoencoderSpec spec;
+  spec.inputs = 0;
+  const auto refuse = [&](const std::string& key, const Json& found, const std::string& expected) {
+    constexpr std::size_t longest = 60;
+    std::string value = found.dump(-1, ' ', true, Json::error_handler_t::replace);
+    if (value.size() > longest) value = value.substr(0, longest) + "...";
     throw InputError(
-        fmt::format("{}: metadata \"spec\", field \"{}\": {}", source, field, error.what()));
+        fmt::format("{}: key \"{}\" is {}; expected {}", source, key, value, expected));
+  };
+  const auto whole = [](const Json& value) {
+    // Unsigned beyond int64 would wrap around.
+    return value.is_number_integer() &&
+           !(value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{1} << 62);
+  };
+  const auto widths = [&](const std::string& key, const Json& value, const char* expected) {
+    if (!value.is_array() || !std::all_of(value.begin(), value.end(), whole)) {
+      refuse(key, value, expected);
+    }
+    return value.get<std::vector<std::int64_t>>();
+  };
+  const auto boolean = [&](const std::string& key, const Json& value) {
+    if (!value.is_boolean()) refuse(key, value, "true or false");
+    return value.get<bool>();
+  };
+  const auto name = [&](const std::string& key, const Json& value, const auto& table) {
+    const std::string text_of = value.is_string() ? value.get<std::string>() : std::string();
+    for (const auto& [known, meant] : table) {
+      if (value.is_string() && known == text_of) return meant;
+    }
+    refuse(key, value, names_of(table));
+    return table.front().second;
+  };
+  for (const auto& [key, value] : json.items()) {
+    if (key == "inputs") {
+      if (!whole(value)) refuse(key, value, "a whole number");
+      spec.inputs = value.get<std::int64_t>();
+      if (spec.inputs < 1) refuse(key, value, "1 or more");
+    } else if (key == "hidden") {
+      spec.hidden = widths(key, value, "a list of whole numbers");
+    } else if (key == "decoder") {
+      spec.decoder.reset();
+      if (!value.is_null()) {
+        spec.decoder = widths(key, value, "a list of whole numbers, or null for the mirror");
+      }
+    } else if (key == "tied") {
+      spec.tied = boolean(key, value);
+    } else if (key == "activation") {
+      spec.activation = name(key, value, activations);
+    } else if (key == "code_activation") {
+      spec.code_activation = name(key, value, activations);
+    } else if (key == "output_activation") {
+      spec.output_activation = name(key, value, activations);
+    } else if (key == "loss") {
+      spec.loss = name(key, value, losses);
+    } else if (key == "bce_clip") {
+      if (!value.is_number()) refuse(key, value, "a number");
+      spec.bce_clip = static_cast<float>(value.get<double>());
+    } else {
+      throw InputError(fmt::format(
+          "{}: unknown key \"{}\"; known are inputs, hidden, decoder, tied, activation, "
+          "code_activation, output_activation, loss, bce_clip",
+          source, key));
+    }
+  }
+  AutoencoderSpec complete = spec;
+  if (complete.inputs == 0) complete.inputs = 1;
+  try {
+    complete.validate();
   } catch (const UsageError& error) {
-    throw InputError(fmt::format("{}: metadata \"spec\": {}", source, error.what()));
+    throw InputError(fmt::format("{}: {}", source, error.what()));
   }
   return spec;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,11 +28,15 @@ enum class Loss {
 Loss parse_loss(std::string_view name);
 std::string_view name_of(Loss loss);
 
-/// Dense layers inputs -> hidden[0] -> ... -> hidden.back() (the code) and back, mirrored. y = f(x
-/// W + b), W is fan_in x fan_out.
+/// Dense layers inputs -> hidden[0] -> ... -> hidden.back() (the code) -> decoder... -> inputs.
+/// y = f(x W + b), W is fan_in x fan_out.
 struct AutoencoderSpec {
   std::int64_t inputs = 784;
   std::vector<std::int64_t> hidden = {32};  ///< the encoder's widths; the last is the code's
+  /// The decoder's hidden widths, from the code outwards; none: the encoder's, mirrored.
+  std::optional<std::vector<std::int64_t>> decoder{};
+  /// The decoder's weights are the encoder's, transposed; biases are its own. Only where mirrored.
+  bool tied = false;
   Activation activation = Activation::relu;
   Activation code_activation = Activation::relu;
   Activation output_activation = Activation::sigmoid;  ///< with mse also linear
@@ -39,29 +44,52 @@ struct AutoencoderSpec {
   float bce_clip = 1e-7f;  ///< epsilon of the clip on sigmoid(z); 0 for none
 
   [[nodiscard]] std::int64_t code_size() const { return hidden.back(); }
-  /// inputs, hidden..., mirrored ..., inputs.
+  /// inputs, hidden..., the decoder's ..., inputs.
   [[nodiscard]] std::vector<std::int64_t> widths() const;
-  [[nodiscard]] std::size_t layers() const { return 2 * hidden.size(); }
+  [[nodiscard]] std::size_t layers() const {
+    return hidden.size() + (decoder ? decoder->size() + 1 : hidden.size());
+  }
   [[nodiscard]] std::size_t code_layer() const { return hidden.size() - 1; }
   /// The last layer is linear here: output_activation belongs to the loss.
   [[nodiscard]] Activation activation_of(std::size_t layer) const;
   [[nodiscard]] std::int64_t parameter_count() const;
+  /// Of the parameters, weights; they come first in the flat buffer.
+  [[nodiscard]] std::int64_t weight_count() const;
   /// "784-32-784".
   [[nodiscard]] std::string name() const;
-  /// Throws UsageError that names the field: no layer, a width below 1, sizes that overflow, an
-  /// output activation that does not go with the loss, a clip outside [0, 0.5).
+  /// Throws UsageError that names the field: no layer, a width below 1, sizes that overflow, tied
+  /// weights of a decoder that is no mirror, an output activation that does not go with the loss, a
+  /// clip outside [0, 0.5).
   void validate() const;
+
+  /// One JSON object; `indent` as nlohmann's dump(): -1 for a single line.
+  [[nodiscard]] std::string to_json(int indent = -1) const;
+  /// Reads such an object. Keys and their defaults:
+  ///   "inputs"             columns of the data; where missing, 0, to be set by the caller
+  ///   "hidden"             [32]
+  ///   "decoder"            null (mirrored), or a list, which may be empty
+  ///   "tied"               false
+  ///   "activation"         "relu"
+  ///   "code_activation"    "relu"
+  ///   "output_activation"  "sigmoid"
+  ///   "loss"               "bce"
+  ///   "bce_clip"           1e-7
+  /// Throws InputError that names `source` and the key: unknown keys, values of another type or out
+  /// of range, and whatever validate() refuses.
+  static AutoencoderSpec from_json(const std::string& text, const std::string& source);
 
   bool operator==(const AutoencoderSpec&) const = default;
 };
 
-/// Where layer l's weights and bias lie in the flat buffer: W (fan_in x fan_out, row-major), then
-/// b.
+/// Where layer l's weights and bias lie in the flat buffer: first the weights of all layers, then
+/// the biases of all.
 struct LayerOffsets {
-  std::int64_t weights = 0;
+  std::int64_t weights = 0;  ///< W, fan_in x fan_out, row-major
   std::int64_t bias = 0;
   std::int64_t fan_in = 0;
   std::int64_t fan_out = 0;
+  /// The weights are another layer's, which lie there as fan_out x fan_in: W is their transpose.
+  bool transposed = false;
 };
 std::vector<LayerOffsets> layer_offsets(const AutoencoderSpec& spec);
 
@@ -74,9 +102,12 @@ struct Autoencoder {
   /// biases 0.
   static Autoencoder initialise(const AutoencoderSpec& spec, Scaler scaler, std::uint64_t seed);
 
-  /// N x K codes. As all that follow, throws InputError that names the data where its columns do
-  /// not fit or a value is not finite.
+  /// N x K codes: activations() of the code layer. As all that follow, throws InputError that names
+  /// the data where its columns do not fit or a value is not finite.
   [[nodiscard]] Matrix encode(Device& device, const Dataset& data) const;
+  /// What layer `layer` (0 is the encoder's first) gives for each row, after its activation.
+  /// UsageError where there is no such layer.
+  [[nodiscard]] Matrix activations(Device& device, const Dataset& data, std::size_t layer) const;
   /// N x D reconstructions in the scaled space (after the output activation).
   [[nodiscard]] Matrix reconstruct(Device& device, const Dataset& data) const;
   /// N x D reconstructions in the scaled space from N x K codes.
@@ -86,9 +117,10 @@ struct Autoencoder {
   /// Mean squared error of the reconstructions in the scaled space.
   [[nodiscard]] double squared_error(Device& device, const Dataset& data) const;
 
-  /// safetensors: "encoder.0.weight" (fan_in x fan_out), "encoder.0.bias", ..., "decoder.0.weight",
-  /// ..., "scaler.offset", "scaler.factor"; the metadata holds "format", the spec as JSON ("spec"),
-  /// the scaling's name ("scaling") and `extra`. Written beside, then renamed.
+  /// safetensors: "encoder.0.weight" (fan_in x fan_out), "encoder.0.bias", ..., "decoder.0.weight"
+  /// (tied: not there), "decoder.0.bias", ..., "scaler.offset", "scaler.factor"; the metadata holds
+  /// "format", the spec as JSON ("spec"), the scaling's name ("scaling") and `extra`. Written
+  /// beside, then renamed.
   void save(const std::string& path, const std::map<std::string, std::string>& extra = {}) const;
   /// Throws InputError that says what is missing or does not fit.
   static Autoencoder load(const std::string& path);

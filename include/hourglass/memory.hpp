@@ -20,6 +20,7 @@
 #include "hourglass/device.hpp"
 #include "hourglass/matrix.hpp"
 #include "hourglass/scaler.hpp"
+#include "hourglass/training.hpp"
 #include "hourglass/tsne.hpp"
 
 namespace hourglass {
@@ -68,19 +69,21 @@ struct DataShape {
 
 // All plans throw UsageError where the work itself would: a perplexity too large for the points.
 
-/// fit() on `data` in batches of `batch`.
+/// fit() on `data`.
 MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
-                           const DataShape& data, std::int64_t batch,
+                           const DataShape& data, const TrainingOptions& options,
                            const std::optional<DataShape>& validation = std::nullopt);
 
 /// What a trained model is asked for.
 enum class ModelOutput {
-  codes,            ///< Autoencoder::encode()
+  codes,            ///< Autoencoder::encode(), activations()
   reconstructions,  ///< reconstruct(), decode()
   loss              ///< reconstruction_loss(), squared_error()
 };
+/// `layer`: of activations(); without, the code layer.
 MemoryPlan model_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
-                        const DataShape& data, ModelOutput output);
+                        const DataShape& data, ModelOutput output,
+                        std::optional<std::size_t> layer = std::nullopt);
 
 /// Scaler::fit().
 MemoryPlan scaler_fit_memory(const DeviceInfo& device, const DataShape& data, Scaling scaling);

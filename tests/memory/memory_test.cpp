@@ -159,11 +159,22 @@ TEST_P(MemoryPlans, OfTraining) {
     std::vector<std::int64_t> hidden;
     std::int64_t batch, validation;
     Activation activation;
+    TrainingOptions options{};
   };
   for (const Case& c : {Case{20000, 784, {32}, 256, 0, Activation::relu},
                         Case{3000, 784, {1024, 64, 2}, 256, 5000, Activation::gelu},
                         Case{40000, 5, {3}, 40000, 0, Activation::selu},
-                        Case{1000, 3000, {512}, 1000, 100, Activation::tanh}}) {
+                        Case{1000, 3000, {512}, 1000, 100, Activation::tanh},
+                        Case{3000,
+                             784,
+                             {256},
+                             1024,
+                             100,
+                             Activation::relu,
+                             {.optimiser = Optimiser::sgd,
+                             .noise = {Noise::Kind::gaussian, 0.5f},
+                             .patience = 1,
+                             .checkpoint = {.path = checkpoint_path(), .every_epochs = 1}}}}) {
     AutoencoderSpec spec = spec_of(c.columns, c.hidden);
     spec.activation = c.activation;
     const Dataset data = random_bytes(c.rows, c.columns);
@@ -171,10 +182,10 @@ TEST_P(MemoryPlans, OfTraining) {
     std::optional<DataShape> shape;
     if (c.validation > 0) shape = validation;
     Autoencoder model = Autoencoder::initialise(spec, Scaler::fit(device_, data, Scaling::unit), 1);
-    TrainingOptions options;
+    TrainingOptions options = c.options;
     options.epochs = 1;
     options.batch = c.batch;
-    compare(training_memory(info(), spec, data, c.batch, shape),
+    compare(training_memory(info(), spec, data, options, shape),
             [&] { fit(device_, model, data, options, c.validation > 0 ? &validation : nullptr); });
   }
 }

@@ -140,7 +140,8 @@ TEST(MemoryPlan, SizesBeyondEveryMachineDoNotOverflow) {
     AutoencoderSpec spec;
     spec.inputs = 1'000'000;
     spec.hidden = {500'000};
-    EXPECT_GE(training_memory(device, spec, {many, spec.inputs}, many).total_bytes(), pebi);
+    EXPECT_GE(training_memory(device, spec, {many, spec.inputs}, {.batch = many}).total_bytes(),
+              pebi);
   }
 }
 
@@ -159,7 +160,7 @@ TEST(MemoryPlan, OfWrongOptionsIsWrongUsage) {
   EXPECT_THROW((void)tsne_kl_memory(gpu_info(), {1000, 3}, 0), UsageError);
   AutoencoderSpec spec;
   spec.hidden = {};
-  EXPECT_THROW((void)training_memory(gpu_info(), spec, {1000, 784}, 256), UsageError);
+  EXPECT_THROW((void)training_memory(gpu_info(), spec, {1000, 784}, {}), UsageError);
 }
 
 /// Every kind of work, by the plan that it makes.
@@ -196,7 +197,7 @@ std::vector<Work> every_work(const DeviceInfo& info) {
   training.batch = 64;
   const DataShape shape(x);
   return {
-      {training_memory(info, model.spec, data, 64, DataShape(validation)),
+      {training_memory(info, model.spec, data, training, DataShape(validation)),
        [](Device& device) {
          Autoencoder trained = model;
          fit(device, trained, data, training, &validation);

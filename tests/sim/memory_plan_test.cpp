@@ -87,7 +87,7 @@ TEST(MemoryPlans, OfTrainingAndItsModel) {
   TrainingOptions options;
   options.epochs = 1;
   options.batch = 100;
-  expect_planned(training_memory(gpu(), spec, data, options.batch, DataShape(data)),
+  expect_planned(training_memory(gpu(), spec, data, options, DataShape(data)),
                  [&](Device& device) {
                    Autoencoder trained = model;
                    fit(device, trained, data, options, &data);

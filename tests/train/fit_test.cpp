@@ -17,10 +17,10 @@
 namespace hourglass {
 namespace {
 
+using testing_support::corrupted;
 using testing_support::device_under_test;
 using testing_support::easy_data;
-using testing_support::oracle_evaluate;
-using testing_support::oracle_objective;
+using testing_support::oracle_differentiate;
 using testing_support::random_bytes;
 using testing_support::random_floats;
 
@@ -44,15 +44,22 @@ struct Reference {
 Reference train_in_float64(const Autoencoder& model, const oracle::Matrix64& x,
                            const TrainingOptions& options) {
   Reference reference;
-  reference.parameters.assign(model.parameters.begin(), model.parameters.end());
-  std::vector<double> m(reference.parameters.size()), v(reference.parameters.size());
+  std::vector<double>& p = reference.parameters;
+  p.assign(model.parameters.begin(), model.parameters.end());
+  std::vector<double> m(p.size()), v(p.size());
   const auto b1 = static_cast<double>(options.adam.beta1);
   const auto b2 = static_cast<double>(options.adam.beta2);
+  const auto weights = static_cast<std::size_t>(model.spec.weight_count());
+  const Objective objective = Objective::of(options, model.scaler.scaling);
   int t = 0;
   for (int epoch = 0; epoch < options.epochs; ++epoch) {
     Shuffle shuffle(x.rows);
     shuffle.permute(options.seed, static_cast<std::uint32_t>(epoch));
     double reconstruction = 0.0, penalty = 0.0;
+    double rate = options.learning_rate;
+    if (options.schedule.kind == LearningRateSchedule::Kind::step) {
+      rate *= std::pow(options.schedule.factor, epoch / options.schedule.every);
+    }
     for (std::int64_t first = 0; first < x.rows; first += options.batch) {
       const std::int64_t rows = std::min(options.batch, x.rows - first);
       oracle::Matrix64 batch(rows, x.columns);
@@ -61,19 +68,33 @@ Reference train_in_float64(const Autoencoder& model, const oracle::Matrix64& x,
           batch(b, j) = x(shuffle.order()[static_cast<std::size_t>(first + b)], j);
         }
       }
-      const auto e = oracle_evaluate(model.spec, reference.parameters, batch,
-                                     oracle_objective(model.spec, options.sparsity, rows));
+      const auto e =
+          oracle_differentiate(model.spec, p, corrupted(batch, objective, t), batch, objective);
       reconstruction += e.reconstruction * static_cast<double>(rows);
       penalty += e.penalty * static_cast<double>(rows);
-      const auto g = testing_support::flatten(e.gradient);
+      std::vector<double> g = e.gradient;
+      double squares = 0.0;
+      for (const double value : g)
+        squares += value * value;
+      const auto limit = static_cast<double>(options.clip_norm);
+      if (limit > 0.0 && std::sqrt(squares) > limit) {
+        for (double& value : g)
+          value *= limit / std::sqrt(squares);
+      }
       ++t;
-      const double step =
-          options.learning_rate * std::sqrt(1.0 - std::pow(b2, t)) / (1.0 - std::pow(b1, t));
+      const double step = rate * std::sqrt(1.0 - std::pow(b2, t)) / (1.0 - std::pow(b1, t));
       for (std::size_t i = 0; i < g.size(); ++i) {
+        if (options.optimiser == Optimiser::sgd) {
+          m[i] = static_cast<double>(options.momentum) * m[i] + g[i];
+          p[i] -= rate * m[i];
+          continue;
+        }
+        if (options.optimiser == Optimiser::adamw && i < weights) {
+          p[i] -= rate * static_cast<double>(options.weight_decay) * p[i];
+        }
         m[i] = b1 * m[i] + (1.0 - b1) * g[i];
         v[i] = b2 * v[i] + (1.0 - b2) * g[i] * g[i];
-        reference.parameters[i] -=
-            step * m[i] / (std::sqrt(v[i]) + static_cast<double>(options.adam.epsilon));
+        p[i] -= step * m[i] / (std::sqrt(v[i]) + static_cast<double>(options.adam.epsilon));
       }
     }
     reference.reconstruction.push_back(reconstruction / static_cast<double>(x.rows));
@@ -82,16 +103,15 @@ Reference train_in_float64(const Autoencoder& model, const oracle::Matrix64& x,
   return reference;
 }
 
-void compare_with_float64(std::int64_t rows, std::int64_t batch, const char* sparsity) {
-  SCOPED_TRACE(std::to_string(rows) + " rows, batch " + std::to_string(batch) + ", " + sparsity);
+void compare_with_float64(std::int64_t rows, TrainingOptions options, bool tied = false) {
   Device device = device_under_test(2);
   const Dataset data = random_bytes(rows, 10, 1);
-  Autoencoder model = model_for(device, data, {6, 3});
-  TrainingOptions options;
+  const std::vector<std::int64_t> hidden =
+      options.contractive != 0.0f ? std::vector<std::int64_t>{6} : std::vector<std::int64_t>{6, 3};
+  Autoencoder model = model_for(device, data, hidden);
+  model.spec.tied = tied;
+  model = Autoencoder::initialise(model.spec, model.scaler, 4);
   options.epochs = 3;
-  options.batch = batch;
-  options.learning_rate = 0.01;
-  options.sparsity = Sparsity::parse(sparsity);
   options.seed = 17;
   oracle::Matrix64 x(rows, 10, std::get<0>(data.values));
   for (double& value : x.values)
@@ -99,6 +119,7 @@ void compare_with_float64(std::int64_t rows, std::int64_t batch, const char* spa
   const Reference want = train_in_float64(model, x, options);
   const History history = fit(device, model, data, options);
   ASSERT_EQ(history.epochs.size(), 3u);
+  EXPECT_EQ(history.best_epoch, 3);
   for (std::size_t e = 0; e < 3; ++e) {
     EXPECT_NEAR(history.epochs[e].reconstruction, want.reconstruction[e], 1e-5);
     EXPECT_NEAR(history.epochs[e].penalty, want.penalty[e], 1e-5 * (1.0 + want.penalty[e]));
@@ -109,6 +130,60 @@ void compare_with_float64(std::int64_t rows, std::int64_t batch, const char* spa
   for (std::size_t i = 0; i < want.parameters.size(); ++i) {
     ASSERT_NEAR(model.parameters[i], want.parameters[i], 2e-4) << "parameter " << i;
   }
+}
+
+void compare_with_float64(std::int64_t rows, std::int64_t batch, const char* sparsity) {
+  SCOPED_TRACE(std::to_string(rows) + " rows, batch " + std::to_string(batch) + ", " + sparsity);
+  compare_with_float64(
+      rows, {.batch = batch, .learning_rate = 0.01, .sparsity = Sparsity::parse(sparsity)});
+}
+
+TEST(Fit, EveryOptimiserEqualsItselfInFloat64) {
+  const TrainingOptions base{.batch = 8, .learning_rate = 0.01};
+  const auto with = [&](auto&& change) {
+    TrainingOptions options = base;
+    change(options);
+    return options;
+  };
+  compare_with_float64(21, with([](TrainingOptions& o) { o.weight_decay = 0.05f; }));
+  compare_with_float64(21, with([](TrainingOptions& o) {
+                         o.optimiser = Optimiser::adamw;
+                         o.weight_decay = 0.5f;
+                       }));
+  compare_with_float64(21, with([](TrainingOptions& o) {
+                         o.optimiser = Optimiser::sgd;
+                         o.learning_rate = 0.5;
+                       }));
+  compare_with_float64(21, with([](TrainingOptions& o) {
+                         o.optimiser = Optimiser::sgd;
+                         o.learning_rate = 0.5;
+                         o.momentum = 0.0f;
+                         o.weight_decay = 0.05f;
+                         o.clip_norm = 0.02f;
+                       }));
+  compare_with_float64(21, with([](TrainingOptions& o) { o.clip_norm = 0.02f; }));
+  compare_with_float64(21, with([](TrainingOptions& o) {
+                         o.optimiser = Optimiser::sgd;
+                         o.learning_rate = 0.5;
+                         o.schedule = LearningRateSchedule::parse("step:1:0.5");
+                       }));
+}
+
+TEST(Fit, NoiseContractionAndTiedWeightsEqualThemselvesInFloat64) {
+  const TrainingOptions base{.batch = 8, .learning_rate = 0.01};
+  for (const char* noise : {"mask:0.3", "gaussian:0.5"}) {
+    TrainingOptions options = base;
+    options.noise = parse_noise(noise);
+    compare_with_float64(21, options);
+    compare_with_float64(21, options, true);
+  }
+  TrainingOptions options = base;
+  options.contractive = 0.1f;
+  compare_with_float64(21, options);
+  compare_with_float64(21, options, true);
+  options.sparsity = Sparsity::parse("l1:0.01,kl:0.1:0.05");
+  options.weight_decay = 0.01f;
+  compare_with_float64(21, options);
 }
 
 TEST(Fit, EqualsTheSameTrainingInFloat64) {

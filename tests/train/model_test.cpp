@@ -20,7 +20,6 @@ namespace hourglass {
 namespace {
 
 using testing_support::oracle_evaluate;
-using testing_support::oracle_objective;
 using testing_support::random_bytes;
 
 Autoencoder example(Device& device, const Dataset& data) {
@@ -38,8 +37,8 @@ TEST(Model, BlocksOfRowsMatchTheOracle) {
   oracle::Matrix64 x(data.rows, data.columns, std::get<0>(data.values));
   for (double& value : x.values)
     value /= 255.0;
-  const auto want = oracle_evaluate(model.spec, {model.parameters.begin(), model.parameters.end()},
-                                    x, oracle_objective(model.spec, {}, data.rows));
+  const auto want =
+      oracle_evaluate(model.spec, {model.parameters.begin(), model.parameters.end()}, x, x);
   const Matrix codes = model.encode(device, data);
   const Matrix reconstructions = model.reconstruct(device, data);
   ASSERT_EQ(codes.rows, 4099);

@@ -13,22 +13,21 @@
 namespace hourglass {
 namespace {
 
+using testing_support::corrupted;
 using testing_support::device_under_test;
-using testing_support::flatten;
+using testing_support::oracle_differentiate;
 using testing_support::oracle_evaluate;
-using testing_support::oracle_objective;
 
 struct Case {
   AutoencoderSpec spec;
-  Sparsity sparsity;
+  Objective objective;
   std::int64_t rows = 13;
 };
 
 std::string describe(const Case& c) {
-  return c.spec.name() + " " + std::string(name_of(c.spec.activation)) + " " +
-         std::string(name_of(c.spec.code_activation)) + " " +
-         std::string(name_of(c.spec.output_activation)) + " " + std::string(name_of(c.spec.loss)) +
-         " " + c.sparsity.name() + " rows " + std::to_string(c.rows);
+  return c.spec.to_json() + " " + c.objective.sparsity.name() + " contractive " +
+         std::to_string(c.objective.contractive) + " l2 " + std::to_string(c.objective.l2) + " " +
+         name_of(c.objective.noise) + " rows " + std::to_string(c.rows);
 }
 
 double norm(const std::vector<double>& x) {
@@ -55,20 +54,21 @@ void check_gradient(const Case& c) {
   Device device = device_under_test(2);
   Backend& backend = device.backend();
   // More room than rows: nothing may depend on it.
-  TrainableNetwork network(backend, c.spec, model.parameters, c.rows + 5, c.rows + 3, 1e-3);
+  TrainableNetwork network(backend, c.spec, model.parameters, c.rows + 5, c.rows + 3, c.objective,
+                           {});
   Buffer<double> figures(backend, 2);
   figures.zero();
   const Mat inputs = network.inputs(c.rows);
   backend.upload(inputs.data, values.data(), values.size() * sizeof(float));
-  network.differentiate(c.sparsity, c.rows, figures.data(), figures.data() + 1);
+  network.differentiate(c.rows, figures.data(), figures.data() + 1);
   const auto sums = figures.download();
   const auto gradients = network.gradients().download();
 
   const std::vector<double> parameters(model.parameters.begin(), model.parameters.end());
   const oracle::Matrix64 x(c.rows, c.spec.inputs, values);
-  const oracle::Objective objective = oracle_objective(c.spec, c.sparsity, c.rows);
-  const oracle::Evaluation want = oracle_evaluate(c.spec, parameters, x, objective);
-  const std::vector<double> want_gradient = flatten(want.gradient);
+  const oracle::Matrix64 noisy = corrupted(x, c.objective, 0);
+  const auto want = oracle_differentiate(c.spec, parameters, noisy, x, c.objective);
+  const std::vector<double>& want_gradient = want.gradient;
 
   const auto rows = static_cast<double>(c.rows);
   EXPECT_NEAR(sums[0] / rows, want.reconstruction, 2e-6 * (1.0 + std::fabs(want.reconstruction)));
@@ -83,7 +83,7 @@ void check_gradient(const Case& c) {
   const auto total = [&](std::size_t parameter, double step) {
     std::vector<double> moved = parameters;
     moved[parameter] += step;
-    const oracle::Evaluation e = oracle_evaluate(c.spec, moved, x, objective);
+    const auto e = oracle_differentiate(c.spec, moved, noisy, x, c.objective);
     return e.reconstruction + e.penalty;
   };
   constexpr double step = 1e-6;
@@ -129,15 +129,65 @@ TEST(NetworkGradient, EveryLoss) {
 }
 
 TEST(NetworkGradient, EveryPenalty) {
-  for (const char* text : {"l1:0.05", "l1sum:0.01", "kl:0.05:0.3"}) {
+  for (const char* text :
+       {"l1:0.05", "l1sum:0.01", "kl:0.05:0.3", "l1:0.02,kl:0.1:0.2", "l1:0.03,l1sum:0.01"}) {
     for (const auto& hidden : std::vector<std::vector<std::int64_t>>{{6}, {8, 4}, {8, 6, 4}}) {
       for (const Activation f : {Activation::tanh, Activation::gelu}) {
-        check_gradient({spec_of(hidden, f, Activation::sigmoid), Sparsity::parse(text)});
+        check_gradient(
+            {spec_of(hidden, f, Activation::sigmoid), {.sparsity = Sparsity::parse(text)}});
       }
     }
   }
   for (const Activation code : {Activation::relu, Activation::gelu, Activation::tanh}) {
-    check_gradient({spec_of({8, 4}, Activation::relu, code), Sparsity::parse("l1:0.05")});
+    check_gradient(
+        {spec_of({8, 4}, Activation::relu, code), {.sparsity = Sparsity::parse("l1:0.05")}});
+  }
+}
+
+TEST(NetworkGradient, ContractiveOfEveryCodeActivation) {
+  for (const Activation f :
+       {Activation::relu, Activation::leaky_relu, Activation::elu, Activation::selu,
+        Activation::gelu, Activation::tanh, Activation::sigmoid, Activation::linear}) {
+    for (const bool tied : {false, true}) {
+      AutoencoderSpec spec = spec_of({6}, Activation::relu, f);
+      spec.tied = tied;
+      check_gradient({spec, {.contractive = 0.3f}});
+    }
+  }
+  AutoencoderSpec spec = spec_of({6}, Activation::relu, Activation::sigmoid);
+  spec.decoder = {5, 7};
+  check_gradient(
+      {spec,
+       {.sparsity = Sparsity::parse("l1:0.02,kl:0.1:0.2"), .contractive = 0.2f, .l2 = 0.01f}});
+}
+
+TEST(NetworkGradient, WeightsInTheLossAndNoise) {
+  for (const auto& hidden : std::vector<std::vector<std::int64_t>>{{6}, {8, 4}}) {
+    const AutoencoderSpec spec = spec_of(hidden, Activation::tanh, Activation::sigmoid);
+    check_gradient({spec, {.l2 = 0.05f}});
+    check_gradient({spec, {.noise = {Noise::Kind::mask, 0.4f}, .seed = 3}});
+    check_gradient({spec, {.noise = {Noise::Kind::gaussian, 0.5f}, .seed = 4}});
+    check_gradient(
+        {spec, {.noise = {Noise::Kind::gaussian, 0.5f}, .noise_range = {0.0f, 1.0f}, .seed = 5}});
+  }
+  check_gradient({spec_of({6}, Activation::tanh, Activation::sigmoid),
+                  {.contractive = 0.2f, .noise = {Noise::Kind::mask, 0.3f}, .seed = 6}});
+}
+
+TEST(NetworkGradient, DecodersOfTheirOwnAndTiedOnes) {
+  for (const Activation f : {Activation::tanh, Activation::gelu}) {
+    for (const auto& hidden :
+         std::vector<std::vector<std::int64_t>>{{5}, {7, 3}, {9, 6, 2}, {3, 17, 4, 1}}) {
+      AutoencoderSpec spec = spec_of(hidden, f, f);
+      spec.tied = true;
+      check_gradient({spec, {}});
+      check_gradient({spec, {.sparsity = Sparsity::parse("l1:0.05"), .l2 = 0.02f}});
+      spec.tied = false;
+      for (const auto& decoder : std::vector<std::vector<std::int64_t>>{{}, {4}, {2, 19, 5}}) {
+        spec.decoder = decoder;
+        check_gradient({spec, {}});
+      }
+    }
   }
 }
 
@@ -158,9 +208,9 @@ TEST(Network, EncodeAndDecodeMatchTheOracle) {
     std::vector<float> reconstructions(99);
     backend.download(reconstructions.data(), network.reconstruct(9).data,
                      reconstructions.size() * sizeof(float));
-    const auto want =
-        oracle_evaluate(spec, {model.parameters.begin(), model.parameters.end()},
-                        oracle::Matrix64(9, spec.inputs, values), oracle_objective(spec, {}, 9));
+    const auto want = oracle_evaluate(spec, {model.parameters.begin(), model.parameters.end()},
+                                      oracle::Matrix64(9, spec.inputs, values),
+                                      oracle::Matrix64(9, spec.inputs, values));
     for (std::size_t i = 0; i < codes.size(); ++i) {
       EXPECT_NEAR(codes[i], want.codes.values[i], 1e-6);
     }

@@ -23,7 +23,7 @@ TEST(InitialWeights, AreGlorotUniformWithZeroBiases) {
     const double limit = std::sqrt(6.0 / static_cast<double>(layer.fan_in + layer.fan_out));
     const auto count = static_cast<double>(layer.fan_in * layer.fan_out);
     double sum = 0.0, squares = 0.0, largest = 0.0;
-    for (std::int64_t i = layer.weights; i < layer.bias; ++i) {
+    for (std::int64_t i = layer.weights; i < layer.weights + layer.fan_in * layer.fan_out; ++i) {
       const double w = static_cast<double>(model.parameters[static_cast<std::size_t>(i)]);
       sum += w;
       squares += w * w;
@@ -55,7 +55,7 @@ TEST(InitialWeights, FollowFromTheSeedAndTheLayerAlone) {
   square.hidden = {7};
   const auto both = Autoencoder::initialise(square, {}, 1).parameters;
   const auto layers = layer_offsets(square);
-  EXPECT_FALSE(std::equal(both.begin() + layers[0].weights, both.begin() + layers[0].bias,
+  EXPECT_FALSE(std::equal(both.begin() + layers[0].weights, both.begin() + layers[0].weights + 49,
                           both.begin() + layers[1].weights));
 }
 

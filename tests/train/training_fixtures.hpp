@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "host/train/network.hpp"
 #include "hourglass/autoencoder.hpp"
 #include "hourglass/device.hpp"
 #include "hourglass/training.hpp"
+#include "kernels/philox.hpp"
 #include "tests/oracle/autoencoder.hpp"
 
 namespace hourglass::testing_support {
@@ -57,53 +59,123 @@ inline Dataset easy_data(std::int64_t rows, std::int64_t columns, std::uint32_t 
   return Dataset::from_matrix("easy", std::move(matrix));
 }
 
+/// W of a layer, whichever way round it lies.
+inline oracle::Matrix64 oracle_weights(const LayerOffsets& at,
+                                       const std::vector<double>& parameters) {
+  const auto first = parameters.begin() + at.weights;
+  const std::vector<double> values(first, first + at.fan_in * at.fan_out);
+  if (!at.transposed) return {at.fan_in, at.fan_out, values};
+  oracle::Matrix64 weights(at.fan_in, at.fan_out);
+  for (std::int64_t i = 0; i < at.fan_in; ++i) {
+    for (std::int64_t j = 0; j < at.fan_out; ++j)
+      weights(i, j) = values[static_cast<std::size_t>(j * at.fan_in + i)];
+  }
+  return weights;
+}
+
 inline std::vector<oracle::DenseLayer> oracle_layers(const AutoencoderSpec& spec,
                                                      const std::vector<double>& parameters) {
   std::vector<oracle::DenseLayer> layers;
   const auto offsets = layer_offsets(spec);
   for (std::size_t l = 0; l < offsets.size(); ++l) {
     const LayerOffsets& at = offsets[l];
-    const auto weights = parameters.begin() + at.weights;
     const auto bias = parameters.begin() + at.bias;
-    layers.push_back({oracle::Matrix64(at.fan_in, at.fan_out, std::vector<double>(weights, bias)),
-                      std::vector<double>(bias, bias + at.fan_out),
+    layers.push_back({oracle_weights(at, parameters), std::vector<double>(bias, bias + at.fan_out),
                       l + 1 == offsets.size() ? spec.output_activation : spec.activation_of(l)});
   }
   return layers;
 }
 
-inline std::vector<double> flatten(const std::vector<oracle::DenseLayer>& layers) {
-  std::vector<double> flat;
-  for (const oracle::DenseLayer& layer : layers) {
-    flat.insert(flat.end(), layer.weights.values.begin(), layer.weights.values.end());
-    flat.insert(flat.end(), layer.bias.begin(), layer.bias.end());
+/// The gradient as one flat buffer: those of shared weights add up.
+inline std::vector<double> flatten(const AutoencoderSpec& spec,
+                                   const std::vector<oracle::DenseLayer>& layers) {
+  std::vector<double> flat(static_cast<std::size_t>(spec.parameter_count()), 0.0);
+  const auto offsets = layer_offsets(spec);
+  for (std::size_t l = 0; l < offsets.size(); ++l) {
+    const LayerOffsets& at = offsets[l];
+    for (std::int64_t i = 0; i < at.fan_in; ++i) {
+      for (std::int64_t j = 0; j < at.fan_out; ++j) {
+        const std::int64_t place = at.transposed ? j * at.fan_in + i : i * at.fan_out + j;
+        flat[static_cast<std::size_t>(at.weights + place)] += layers[l].weights(i, j);
+      }
+    }
+    for (std::int64_t j = 0; j < at.fan_out; ++j) {
+      flat[static_cast<std::size_t>(at.bias + j)] += layers[l].bias[static_cast<std::size_t>(j)];
+    }
   }
   return flat;
+}
+
+/// Everything that is differentiated, and its gradient in the flat buffer's order.
+struct Differentiated {
+  double reconstruction = 0.0;
+  double penalty = 0.0;
+  std::vector<double> gradient;
+};
+
+/// What `spec` and `objective` minimise on a batch of `rows`, but for the squares of the weights.
+inline oracle::Objective oracle_objective(const AutoencoderSpec& spec, const Objective& objective,
+                                          std::int64_t rows) {
+  const Sparsity& sparsity = objective.sparsity;
+  oracle::Objective result;
+  result.loss =
+      spec.loss == Loss::bce ? oracle::ReconstructionLoss::bce : oracle::ReconstructionLoss::mse;
+  result.bce_clip = spec.bce_clip;
+  result.l1 = static_cast<double>(sparsity.l1) +
+              static_cast<double>(sparsity.l1_sum) * static_cast<double>(rows);
+  result.kl_beta = static_cast<double>(sparsity.kl);
+  result.kl_rho = static_cast<double>(sparsity.rho);
+  result.contractive = static_cast<double>(objective.contractive);
+  return result;
 }
 
 inline oracle::Evaluation oracle_evaluate(const AutoencoderSpec& spec,
                                           const std::vector<double>& parameters,
                                           const oracle::Matrix64& inputs,
-                                          const oracle::Objective& objective) {
+                                          const oracle::Matrix64& targets,
+                                          const Objective& objective = {}) {
   return oracle::evaluate(oracle_layers(spec, parameters),
-                          static_cast<std::int64_t>(spec.hidden.size()), inputs, inputs, objective);
+                          static_cast<std::int64_t>(spec.hidden.size()), inputs, targets,
+                          oracle_objective(spec, objective, inputs.rows));
 }
 
-/// What Sparsity and the loss are in the oracle's words, for a batch of `rows`.
-inline oracle::Objective oracle_objective(const AutoencoderSpec& spec, const Sparsity& sparsity,
-                                          std::int64_t rows) {
-  oracle::Objective objective;
-  objective.loss =
-      spec.loss == Loss::bce ? oracle::ReconstructionLoss::bce : oracle::ReconstructionLoss::mse;
-  objective.bce_clip = spec.bce_clip;
-  const auto weight = static_cast<double>(sparsity.weight);
-  if (sparsity.kind == Sparsity::Kind::l1) objective.l1 = weight;
-  if (sparsity.kind == Sparsity::Kind::l1_sum) objective.l1 = weight * static_cast<double>(rows);
-  if (sparsity.kind == Sparsity::Kind::kl) {
-    objective.kl_beta = weight;
-    objective.kl_rho = static_cast<double>(sparsity.rho);
+/// `inputs` are what the encoder sees, `targets` what the loss compares with.
+inline Differentiated oracle_differentiate(const AutoencoderSpec& spec,
+                                           const std::vector<double>& parameters,
+                                           const oracle::Matrix64& inputs,
+                                           const oracle::Matrix64& targets,
+                                           const Objective& objective) {
+  const oracle::Evaluation e = oracle_evaluate(spec, parameters, inputs, targets, objective);
+  Differentiated result{e.reconstruction, e.penalty, flatten(spec, e.gradient)};
+  const auto l2 = static_cast<double>(objective.l2);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(spec.weight_count()); ++i) {
+    result.penalty += l2 / 2.0 * parameters[i] * parameters[i];
+    result.gradient[i] += l2 * parameters[i];
   }
-  return objective;
+  return result;
+}
+
+/// The corrupted copy of a batch, as corrupt() of kernels/backend.hpp defines it.
+inline oracle::Matrix64 corrupted(const oracle::Matrix64& clean, const Objective& objective,
+                                  std::int64_t step) {
+  oracle::Matrix64 noisy = clean;
+  for (std::size_t i = 0; i < noisy.values.size(); ++i) {
+    const Philox4 words =
+        philox4x32(objective.seed, i / 4, static_cast<std::uint32_t>(RandomStream::noise),
+                   static_cast<std::uint32_t>(step));
+    const auto x = static_cast<float>(clean.values[i]);
+    if (objective.noise.kind == Noise::Kind::mask) {
+      noisy.values[i] =
+          static_cast<double>(mask_noise(x, unit_uniform(words.v[i % 4]), objective.noise.amount));
+    } else if (objective.noise.kind == Noise::Kind::gaussian) {
+      const std::size_t pair = i % 4 / 2 * 2;
+      float normal[2];
+      normal_pair(words.v[pair], words.v[pair + 1], normal[0], normal[1]);
+      noisy.values[i] = static_cast<double>(
+          gaussian_noise(x, normal[i % 2], objective.noise.amount, objective.noise_range));
+    }
+  }
+  return noisy;
 }
 
 }  // namespace hourglass::testing_support

@@ -1,0 +1,85 @@
+// One call of fit(), after its arguments were checked.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/train/batches.hpp"
+#include "host/train/checkpoint.hpp"
+#include "host/train/network.hpp"
+#include "host/train/permutation.hpp"
+#include "hourglass/training.hpp"
+
+namespace hourglass {
+
+class TrainingRun {
+ public:
+  TrainingRun(Device& device, Autoencoder& model, const Dataset& data,
+              const TrainingOptions& options, const Dataset* validation);
+  History run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// The epoch that runs or comes next, from 1.
+  [[nodiscard]] int epoch() const { return static_cast<int>(history_.epochs.size()) + 1; }
+  [[nodiscard]] bool ended() const;
+
+  void resume();
+  void take_over(const Checkpoint& checkpoint);
+  /// False where its last step ended training.
+  bool run_epoch();
+  void run_step(std::int64_t step);
+  [[nodiscard]] EpochFigures epoch_figures();
+  void validate(EpochFigures& figures);
+  void keep_if_best();
+  void finish();
+
+  /// Row-weighted sums of the epoch that runs, over its first `steps` steps. Throws NumericsError
+  /// where one of them is not finite.
+  struct Sums {
+    double loss = 0.0;
+    double penalty = 0.0;
+  };
+  [[nodiscard]] Sums sums(std::int64_t steps);
+
+  /// Whether `every` says that a checkpoint is due after `step` of the epoch that runs.
+  [[nodiscard]] bool checkpoint_due(std::int64_t step) const;
+  /// `step` steps of the epoch after those in the history are done.
+  void write_checkpoint(std::int64_t step);
+  /// False where training is to end.
+  bool report(std::int64_t step, const EpochFigures* finished);
+  [[noreturn]] void interrupt(std::int64_t step);
+  [[noreturn]] void fail(std::int64_t step, const char* what, double value);
+  [[nodiscard]] std::optional<std::size_t> first_not_finite(
+      const std::vector<float>& parameters) const;
+
+  Backend& backend_;
+  std::string device_;
+  Autoencoder& model_;
+  const TrainingOptions& options_;
+  Batches batches_;
+  std::int64_t steps_;  // an epoch
+  Shuffle shuffle_;
+  Buffer<double> figures_;  // the loss of each step, then its penalty, weighted by the rows
+  const Dataset* validation_;
+  std::int64_t validation_rows_;
+  TrainableNetwork network_;
+  std::optional<Batches> validation_batches_;
+  Buffer<double> validation_figures_;
+
+  TrainingIdentity identity_;
+  std::optional<CheckpointWriter> writer_;
+  History history_;
+  Buffer<float> best_parameters_;  // empty where they are not kept
+  std::int64_t first_step_ = 0;    // of the epoch that runs, where it was resumed
+  Sums resumed_;                   // of the steps before it
+  std::int64_t steps_done_ = 0;
+  Clock::time_point start_;
+  Clock::time_point last_call_;
+};
+
+}  // namespace hourglass
