@@ -136,6 +136,47 @@ Matrix first_layer_filters(const Autoencoder& model) {
   return filters;
 }
 
+/// What each autoencoder is shown of corrupted digits, whatever it was trained on.
+constexpr const char* gaussian = "gaussian:0.5";
+constexpr const char* mask = "mask:0.3";
+
+const Matrix& noisy_inputs(Device& device, ScaledData& data, const std::string& noise) {
+  auto found = data.noisy.find(noise);
+  if (found == data.noisy.end()) {
+    found = data.noisy
+                .emplace(noise, corrupted(device, data.test_inputs, parse_noise(noise),
+                                          data.scaler.scaling, 0))
+                .first;
+  }
+  return found->second;
+}
+
+/// Squared errors, in pixels, of the clean digits' reconstructions from noisy ones.
+void measure_denoising(Device& device, const Experiment& experiment, const Autoencoder& model,
+                       ScaledData& data, ExperimentRun& result) {
+  const bool bytes = data.test->is_bytes();
+  const Matrix wanted = to_pixels(data.scaler, data.test_inputs, bytes);
+  // The noise is that of scaled values, which the model now takes as they are.
+  Autoencoder scaled_model = model;
+  scaled_model.scaler.scaling = Scaling::none;
+  scaled_model.scaler.offset.assign(static_cast<std::size_t>(model.spec.inputs), 0.0f);
+  scaled_model.scaler.factor.assign(static_cast<std::size_t>(model.spec.inputs), 1.0f);
+  const auto measure = [&](const std::string& noise, const char* figure) {
+    const Matrix& noisy = noisy_inputs(device, data, noise);
+    const Matrix denoised = to_pixels(
+        data.scaler, scaled_model.reconstruct(device, Dataset::from_matrix(data.test->name, noisy)),
+        bytes);
+    result.run.figures[figure] = mean_squared_difference(denoised, wanted);
+    if (name_of(experiment.noise) == noise) {
+      const auto rows = sample_rows(*data.test);
+      result.artifacts.noisy = to_pixels(data.scaler, take_rows(noisy, rows), bytes);
+      result.artifacts.denoised = take_rows(denoised, rows);
+    }
+  };
+  measure(gaussian, "gaussian_error");
+  measure(mask, "mask_error");
+}
+
 /// Figures of the reconstructions of all test digits; those of the sample are kept.
 void measure_reconstructions(const ScaledData& data, const Matrix& scaled, ExperimentRun& result) {
   const bool bytes = data.test->is_bytes();
@@ -146,7 +187,7 @@ void measure_reconstructions(const ScaledData& data, const Matrix& scaled, Exper
   result.artifacts.reconstructions = take_rows(pixels, sample_rows(*data.test));
 }
 
-void train_autoencoder(Device& device, const Experiment& experiment, const ScaledData& data,
+void train_autoencoder(Device& device, const Experiment& experiment, ScaledData& data,
                        std::uint64_t seed, const ArticleOptions& options, ExperimentRun& result) {
   Stopwatch watch;
   AutoencoderSpec spec;
@@ -158,6 +199,8 @@ void train_autoencoder(Device& device, const Experiment& experiment, const Scale
   training.epochs = options.epochs;
   training.batch = options.batch;
   training.sparsity = experiment.sparsity;
+  training.noise = experiment.noise;
+  training.contractive = experiment.contractive;
   training.seed = seed;
   if (options.keep_going) {
     training.progress = [&](const TrainingProgress&) { return options.keep_going(); };
@@ -177,6 +220,10 @@ void train_autoencoder(Device& device, const Experiment& experiment, const Scale
   const Matrix outputs = model.reconstruct(device, *data.test);
   run.figures["clipped_share"] = share_at_clip(outputs, spec.bce_clip);
   measure_reconstructions(data, outputs, result);
+  measure_denoising(device, experiment, model, data, result);
+  if (spec.hidden.size() == 1) {
+    run.figures["jacobian_norm"] = model.jacobian_norm(device, *data.test);
+  }
 }
 
 void fit_pca(Device& device, const Experiment& experiment, ScaledData& data,

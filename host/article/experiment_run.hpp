@@ -22,7 +22,8 @@ struct ScaledData {
   Matrix test_inputs;  ///< scaled
   ScaledRange train_range;
   ScaledRange test_range;
-  std::map<std::int64_t, Pca> pca;  ///< by number of components, on the scaled training rows
+  std::map<std::int64_t, Pca> pca;      ///< by number of components, on the scaled training rows
+  std::map<std::string, Matrix> noisy;  ///< the scaled test rows by the name of the noise
 
   ScaledData(Device& device, const Dataset& train_rows, const Dataset& test_rows, Scaling scaling);
 };
@@ -32,6 +33,8 @@ struct Artifacts {
   Matrix codes;            ///< of all test digits
   Matrix reconstructions;  ///< of sample_rows(), as pixels from 0 to 1 (PCA's may leave them)
   Matrix filters;          ///< K x D: a first hidden unit's weights, or a component, a row
+  Matrix noisy;            ///< sample_rows() with the experiment's noise; empty without
+  Matrix denoised;         ///< their reconstructions
 };
 
 /// The first test row of each class, by rising class, ten at most.

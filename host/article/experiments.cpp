@@ -26,6 +26,20 @@ Experiment autoencoder(std::string id, std::string group, std::string title,
   return experiment;
 }
 
+Experiment denoising(std::string id, std::string title, std::string_view noise) {
+  Experiment experiment =
+      autoencoder(std::move(id), "denoising", std::move(title), {32}, View::none);
+  experiment.noise = parse_noise(noise);
+  return experiment;
+}
+
+Experiment contractive(std::string id, std::string title, float weight) {
+  Experiment experiment =
+      autoencoder(id, id, std::move(title), {32}, View::none, "none", Activation::sigmoid);
+  experiment.contractive = weight;
+  return experiment;
+}
+
 Experiment pca(std::string id, std::string title, std::int64_t components, View view) {
   Experiment experiment;
   experiment.id = std::move(id);
@@ -51,10 +65,17 @@ const std::vector<Experiment>& all_experiments() {
                   {32}, View::tsne, "l1:1e-4"),
       autoencoder("sparse-kl", "sparse", "32 sigmoid units, KL penalty on their mean activations",
                   {32}, View::tsne, "kl:0.05:0.004", sigmoid),
+      autoencoder("sparse-l1sum", "sparse",
+                  "32 rectified units, the same L1 penalty summed over the batch", {32}, View::none,
+                  "l1sum:1e-4"),
       autoencoder("overcomplete-l1", "overcomplete", "256 rectified units, L1 penalty", {256},
                   View::none, "l1:1e-4"),
       autoencoder("overcomplete-kl", "overcomplete", "256 sigmoid units, KL penalty", {256},
                   View::none, "kl:0.05:0.004", sigmoid),
+      denoising("denoising-gaussian", "32 rectified units, inputs with Gaussian noise",
+                "gaussian:0.5"),
+      denoising("denoising-mask", "32 rectified units, inputs with masked pixels", "mask:0.3"),
+      contractive("contractive", "32 sigmoid units, penalty on the Jacobian of the code", 1e-3f),
       pca("pca-32", "The first 32 principal components", 32, View::tsne),
       pca("pca-2", "The first 2 principal components", 2, View::plane),
   };

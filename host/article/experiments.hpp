@@ -24,6 +24,8 @@ struct Experiment {
   std::vector<std::int64_t> hidden;  ///< empty for PCA
   Activation code_activation = Activation::relu;
   Sparsity sparsity;
+  Noise noise;
+  float contractive = 0.0f;
   std::int64_t components = 0;  ///< PCA's; 0 for an autoencoder
   View view = View::none;
 

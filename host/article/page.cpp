@@ -235,6 +235,8 @@ const std::vector<FigureColumn> unit_columns = {{"code_trustworthiness", 1},
                                                 {"zero_share", 0},
                                                 {"dead_units", 0},
                                                 {"negative_share", 0}};
+const std::vector<FigureColumn> noise_columns = {
+    {"pixel_squared_error", -1}, {"gaussian_error", -1}, {"mask_error", -1}, {"jacobian_norm", -1}};
 const std::vector<FigureColumn> map_columns = {{"map_kl", -1},
                                                {"map_one_nn", 1},
                                                {"map_trustworthiness", 1},
@@ -306,6 +308,7 @@ report::Section figures_section(const Findings& findings) {
                               : "");
     add("Digits in the codes of the test digits", code_columns, "");
     add("Neighbours and activations of the codes", unit_columns, "");
+    add("Digits reconstructed from clean and from noisy inputs", noise_columns, "");
     add("t-SNE maps of the test codes", map_columns, "");
   }
   add_pictures(section, findings, [](const Picture& picture) {
@@ -395,8 +398,11 @@ std::string description(const Experiment& experiment, std::int64_t inputs) {
   spec.hidden = experiment.hidden;
   std::string text = fmt::format("{}: `{}`, {} code", experiment.title, spec.name(),
                                  name_of(experiment.code_activation));
-  if (experiment.sparsity.any())
-    text += fmt::format(", penalty `{}`", experiment.sparsity.name());
+  if (experiment.sparsity.any()) text += fmt::format(", penalty `{}`", experiment.sparsity.name());
+  if (experiment.contractive != 0.0f)
+    text += fmt::format(", penalty `contractive {}`", experiment.contractive);
+  if (experiment.noise.kind != Noise::Kind::none)
+    text += fmt::format(", trained on inputs with noise `{}`", name_of(experiment.noise));
   return text + ".";
 }
 
@@ -446,6 +452,41 @@ report::Section experiments_section(const Findings& findings, const ArticleOptio
     section.sections.push_back(std::move(one));
   }
   return section;
+}
+
+/// The same weight on the mean and on the sum over a batch, in words and figures of this run.
+void add_reduction_section(report::Report& page, const Findings& findings) {
+  const std::vector<std::string> ids = {"simple", "sparse-l1", "sparse-l1sum"};
+  for (const char* id : {"sparse-l1", "sparse-l1sum"}) {
+    const bool ran = std::any_of(findings.runs.begin(), findings.runs.end(),
+                                 [&](const Run& run) { return run.experiment == id; });
+    if (!ran) return;
+  }
+  report::Section section{"reduction", "What an activity penalty is summed over", {}, {}};
+  section.blocks.emplace_back(report::Prose{
+      "Keras 1.0.7 to 2.3.1, and again 3.0 to 3.13, add the L1 penalty of every row of a batch; "
+      "other versions and other libraries take the mean over the rows. With batches of 256 the "
+      "same "
+      "1e-4 is 256 times as strong by the first rule (`sparse-l1sum`) as by the second "
+      "(`sparse-l1`). What that does to the code:"});
+  report::Table table;
+  table.caption = "One weight, two reductions";
+  table.columns = {{"experiment", "", Align::left}, {"scaling", "", Align::left}};
+  const std::vector<std::string> figures = {"test_reconstruction", "mean_activation", "zero_share",
+                                            "dead_units", "code_one_nn_leave_one_out"};
+  for (const std::string& figure : figures)
+    table.columns.push_back({std::string(figure_info(figure).column), "", Align::right});
+  for (const std::string& scaling : scalings_of(findings)) {
+    for (const std::string& id : ids) {
+      if (runs_of(findings.runs, id, scaling).empty()) continue;
+      std::vector<Cell> row = {{id, Tone::plain}, {scaling, Tone::plain}};
+      for (const std::string& figure : figures)
+        row.push_back({figure_text(findings, id, scaling, figure), Tone::plain});
+      table.rows.push_back(std::move(row));
+    }
+  }
+  section.blocks.emplace_back(std::move(table));
+  page.sections.push_back(std::move(section));
 }
 
 report::Section timings_section(const Findings& findings) {
@@ -540,6 +581,7 @@ report::Report make_page(const Findings& findings, const ArticleOptions& options
   }
   page.sections.push_back(figures_section(findings));
   add_scaling_section(page, findings);
+  add_reduction_section(page, findings);
   page.sections.push_back(experiments_section(findings, options));
   page.sections.push_back(meanings_section(findings));
   page.sections.push_back(timings_section(findings));

@@ -92,6 +92,28 @@ Picture reconstruction_picture(const Experiment& experiment, const ExperimentRun
       "The first test digit of each class, as pixels from 0 to 1.", tiles);
 }
 
+Picture denoising_picture(const Experiment& experiment, const ExperimentRun& result,
+                          const Dataset& test) {
+  const bool masked = experiment.noise.kind == Noise::Kind::mask;
+  report::TileFigure tiles;
+  tiles.title = fmt::format("{}: noisy digits and what it makes of them", experiment.id);
+  tiles.note = fmt::format("{}; noise {}; squared error {:.4f} a pixel", run_text(result.run),
+                           name_of(experiment.noise),
+                           result.run.figures.at(masked ? "mask_error" : "gaussian_error"));
+  tiles.tile_width = test.image_width;
+  tiles.tile_height = test.image_height;
+  tiles.rows = {{"noisy input", result.artifacts.noisy, report::TileColors::grey},
+                {"reconstruction", result.artifacts.denoised, report::TileColors::grey},
+                {"clean target", pixels_of(test, sample_rows(test)), report::TileColors::grey}};
+  return make_picture(
+      fmt::format("{}-{}-denoising", experiment.id, result.run.scaling), experiment.id,
+      result.run.scaling,
+      fmt::format("Noisy test digits, their reconstructions by {} and the clean digits",
+                  experiment.id),
+      "The first test digit of each class. The model has seen neither the digits nor their noise.",
+      tiles);
+}
+
 Picture filter_picture(const Experiment& experiment, const ExperimentRun& result,
                        const Dataset& test) {
   Matrix shown = result.artifacts.filters;
@@ -226,6 +248,9 @@ std::vector<Picture> pictures_of(const Experiment& experiment, const ExperimentR
                                  const Dataset& test) {
   std::vector<Picture> pictures;
   if (experiment.view != View::none) pictures.push_back(map_picture(experiment, result.run, test));
+  if (experiment.noise.kind != Noise::Kind::none) {
+    pictures.push_back(denoising_picture(experiment, result, test));
+  }
   pictures.push_back(reconstruction_picture(experiment, result, test));
   // Deeper encoders' first weights feed hidden units, not the code; two of a shallow one's are
   // still worth a look.
@@ -245,7 +270,7 @@ Picture loss_picture(const Experiment& experiment, std::span<const Run* const> r
                                  runs.size())
                    : run_text(*runs.front());
   lines.y_label = "binary cross-entropy";
-  if (!experiment.sparsity.any()) {
+  if (!experiment.sparsity.any() && experiment.contractive == 0.0f) {
     lines.series = {series_over_seeds("training", runs, &EpochFigures::loss, false),
                     series_over_seeds("test", runs, &EpochFigures::validation_loss, true)};
   } else {
@@ -303,6 +328,14 @@ std::vector<Picture> overview_pictures(std::span<const Run> runs,
       runs.begin(), runs.end(), [](const Run& run) { return run.figures.contains("zero_share"); });
   if (has_zeros) {
     pictures.push_back(bar_picture(runs, "zeros", "Activations that are exactly 0", "zero_share"));
+  }
+  const bool denoises = std::any_of(runs.begin(), runs.end(), [](const Run& run) {
+    return run.experiment.starts_with("denoising");
+  });
+  if (denoises) {
+    pictures.push_back(bar_picture(runs, "denoising-errors",
+                                   "Errors of digits reconstructed from Gaussian noise",
+                                   "gaussian_error"));
   }
   return pictures;
 }

@@ -1,6 +1,9 @@
 #include "host/article/record.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <string>
 
 namespace hourglass::article {
 namespace {
@@ -105,6 +108,8 @@ Json experiment_json(const Experiment& experiment) {
     json["hidden"] = experiment.hidden;
     json["code_activation"] = name_of(experiment.code_activation);
     json["sparsity"] = experiment.sparsity.name();
+    json["noise"] = name_of(experiment.noise);
+    json["contractive"] = std::stod(fmt::format("{}", experiment.contractive));
   }
   return json;
 }

@@ -15,7 +15,8 @@ constexpr auto infos = std::to_array<FigureInfo>({
      "Loss of the last epoch on the training digits, penalty included, while the weights move.", 4},
     {"train_reconstruction", "training reconstruction", "training, without penalty",
      "Its binary cross-entropy, without the penalty.", 4},
-    {"train_penalty", "training penalty", "penalty", "Its sparsity penalty.", 4},
+    {"train_penalty", "training penalty", "penalty", "Its penalty: sparsity, or the Jacobian's.",
+     4},
     {"test_loss", "test loss", "test",
      "Loss on the test digits after the last epoch, penalty included.", 4},
     {"test_reconstruction", "test reconstruction", "test BCE",
@@ -25,6 +26,12 @@ constexpr auto infos = std::to_array<FigureInfo>({
     {"pixel_squared_error", "squared error (pixels)", "pixel error",
      "Mean squared error of the test digits' reconstructions, scaled back to pixels from 0 to 1.",
      4},
+    {"gaussian_error", "squared error from Gaussian noise", "Gaussian noise",
+     "Mean squared error, in pixels from 0 to 1, of the test digits as reconstructed from inputs "
+     "with Gaussian noise of deviation 0.5 in the scaled space.",
+     4},
+    {"mask_error", "squared error from masked pixels", "masked",
+     "The same from inputs of which 30 % of the values are 0 in the scaled space.", 4},
     {"clipped_share", "outputs at the clip", "at the clip",
      "Share of the test outputs whose logit the loss clips: they have no gradient.", 1, true},
     {"code_one_nn", "code 1-NN", "1-NN",
@@ -49,6 +56,10 @@ constexpr auto infos = std::to_array<FigureInfo>({
      "Accuracy at telling ones from zeros by a straight line in the code: fitted on the first half "
      "of them, scored on the second.",
      2, true},
+    {"jacobian_norm", "Jacobian norm", "Jacobian",
+     "Mean over the test digits of the squared Frobenius norm of the code's derivative by the "
+     "scaled input; encoders of one layer.",
+     3},
     {"mean_activation", "mean activation", "mean", "Mean of all activations of the test codes.", 3},
     {"zero_share", "zero activations", "zeros",
      "Share of the test codes' activations that are exactly 0.", 1, true},

@@ -12,6 +12,7 @@
 #include "host/train/spec.hpp"
 #include "hourglass/error.hpp"
 #include "hourglass/memory.hpp"
+#include "hourglass/training.hpp"
 #include "kernels/philox.hpp"
 
 namespace hourglass {
@@ -74,6 +75,25 @@ double mean_loss(Device& device, const Autoencoder& model, const Dataset& data, 
 }
 
 }  // namespace
+
+Matrix corrupted(Device& device, const Matrix& scaled, const Noise& noise, Scaling scaling,
+                 std::uint64_t seed) {
+  if (noise.kind == Noise::Kind::none || scaled.rows == 0) return scaled;
+  TrainingOptions options;
+  options.noise = noise;
+  options.validate({});
+  Backend& backend = device.backend();
+  const Buffer<float> clean(backend, std::span<const float>(scaled.values));
+  Buffer<float> noisy(backend, clean.size());
+  Buffer<std::int64_t> step(backend, 1);
+  step.zero();
+  backend.corrupt(clean.matrix(scaled.rows, scaled.columns), noise,
+                  Objective::of(options, scaling).noise_range, seed, step.data(),
+                  noisy.matrix(scaled.rows, scaled.columns));
+  Matrix result(scaled.rows, scaled.columns);
+  result.values = noisy.download();
+  return result;
+}
 
 Autoencoder Autoencoder::initialise(const AutoencoderSpec& spec, Scaler scaler,
                                     std::uint64_t seed) {
@@ -165,6 +185,24 @@ double Autoencoder::reconstruction_loss(Device& device, const Dataset& data) con
 
 double Autoencoder::squared_error(Device& device, const Dataset& data) const {
   return mean_loss(device, *this, data, Loss::mse);
+}
+
+double Autoencoder::jacobian_norm(Device& device, const Dataset& data) const {
+  if (data.rows == 0) throw InputError(fmt::format("{}: no rows", data.name));
+  TrainingOptions options;
+  options.contractive = 1.0f;
+  options.validate(spec);
+  check_pass(device, *this, data, ModelOutput::loss);
+  Backend& backend = device.backend();
+  const Range range(backend, "jacobian");
+  Buffer<double> sum(backend, 1);
+  sum.zero();
+  const Objective objective = Objective::of(options, scaler.scaling);
+  for_inputs(device, *this, data, [&](Network& network, std::int64_t, std::int64_t count) {
+    network.encode(count);
+    network.add_penalty(objective, count, count, sum.data());
+  });
+  return sum.download().front() / static_cast<double>(data.rows);
 }
 
 }  // namespace hourglass

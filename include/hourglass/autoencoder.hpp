@@ -117,6 +117,11 @@ struct Autoencoder {
   /// Mean squared error of the reconstructions in the scaled space.
   [[nodiscard]] double squared_error(Device& device, const Dataset& data) const;
 
+  /// Mean over the rows of |dh/dx|_F^2, the square Frobenius norm of the Jacobian of the codes by
+  /// the scaled inputs: what a contractive penalty makes small. UsageError for encoders of more
+  /// than one layer.
+  [[nodiscard]] double jacobian_norm(Device& device, const Dataset& data) const;
+
   /// safetensors: "encoder.0.weight" (fan_in x fan_out), "encoder.0.bias", ..., "decoder.0.weight"
   /// (tied: not there), "decoder.0.bias", ..., "scaler.offset", "scaler.factor"; the metadata holds
   /// "format", the spec as JSON ("spec"), the scaling's name ("scaling") and `extra`. Written

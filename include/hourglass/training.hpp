@@ -38,6 +38,11 @@ struct Sparsity {
 Noise parse_noise(std::string_view text);
 std::string name_of(const Noise& noise);
 
+/// A corrupted copy of `scaled` rows, as the first step of a training with this seed makes of a
+/// batch; `scaling` says whether there is a range to keep.
+Matrix corrupted(Device& device, const Matrix& scaled, const Noise& noise, Scaling scaling,
+                 std::uint64_t seed);
+
 enum class Optimiser {
   adam,   ///< Kingma and Ba 2015, in Keras's form: epsilon outside the bias correction
   adamw,  ///< the same with decoupled weight decay (Loshchilov and Hutter 2019)

@@ -83,19 +83,19 @@ TEST_F(ArticleTest, WritesEverything) {
   EXPECT_EQ(summary.report, (out / "report.html").string());
   EXPECT_GT(summary.seconds, 0);
   ASSERT_EQ(summary.tables.size(), 2u);
-  EXPECT_EQ(summary.tables[0].rows.size(), 18u);  // 9 experiments, 2 scalings
+  EXPECT_EQ(summary.tables[0].rows.size(), 26u);  // 13 experiments, 2 scalings
   for (const ArticleTable& table : summary.tables) {
     for (const auto& row : table.rows)
       EXPECT_EQ(row.size(), table.header.size());
   }
-  EXPECT_EQ(lines.size(), 1u + 8 * 2 * 2 + 2);  // pca-2 has no seeds
+  EXPECT_EQ(lines.size(), 1u + 12 * 2 * 2 + 2);  // pca-2 has no seeds
 
   const auto report = nlohmann::json::parse(text_of(out / "report.json"));
   EXPECT_EQ(report["article"]["train"], "bars:train");
-  EXPECT_EQ(report["runs"].size(), 34u);
-  EXPECT_EQ(report["summary"].size(), 18u);
+  EXPECT_EQ(report["runs"].size(), 50u);
+  EXPECT_EQ(report["summary"].size(), 26u);
   EXPECT_EQ(report["claims"].size(), 9u);
-  EXPECT_EQ(report["timings"]["runs"].size(), 34u);
+  EXPECT_EQ(report["timings"]["runs"].size(), 50u);
   for (const auto& claim : report["claims"])
     EXPECT_GE(claim["answers"].size(), 2u) << claim["id"];
   for (const auto& run : report["runs"]) {
@@ -106,6 +106,7 @@ TEST_F(ArticleTest, WritesEverything) {
     const auto& experiment = *std::find_if(experiments.begin(), experiments.end(),
                                            [&](const auto& e) { return e.id == id; });
     EXPECT_EQ(run.contains("history"), !experiment.is_pca()) << id;
+    EXPECT_EQ(run["figures"].contains("gaussian_error"), !experiment.is_pca()) << id;
     EXPECT_EQ(run["figures"].contains("map_kl"), experiment.view == article::View::tsne) << id;
     EXPECT_TRUE(run["figures"].contains("code_one_nn")) << id;
     const std::string stem = id + "-" + std::string(run["scaling"]) + "-" +
@@ -114,22 +115,26 @@ TEST_F(ArticleTest, WritesEverything) {
     EXPECT_EQ(fs::exists(out / "maps" / (stem + ".npy")), experiment.view != article::View::none)
         << stem;
     EXPECT_EQ(run["figures"].contains("shared_between_seeds"), id == "simple");
-    EXPECT_EQ(run["figures"].contains("shared_with_simple"), experiment.group == "sparse");
+    EXPECT_EQ(run["figures"].contains("shared_with_simple"),
+              experiment.id == "sparse-l1" || experiment.id == "sparse-kl");
   }
 
-  EXPECT_GE(report["pictures"].size(), 60u);
+  EXPECT_GE(report["pictures"].size(), 90u);
   for (const std::string name : report["pictures"]) {
     for (const char* extension : {".png", ".svg"})
       EXPECT_GT(fs::file_size(out / "figures" / (name + extension)), 500u) << name << extension;
   }
   for (const char* name : {"simple-unit-map", "deep-2d-standard-codes", "sparse-l1-unit-loss",
                            "pca-32-unit-reconstructions", "overcomplete-kl-standard-filters",
-                           "simple-unit-activations", "planes-unit", "maps-standard"})
+                           "simple-unit-activations", "planes-unit", "maps-standard",
+                           "denoising-mask-standard-denoising", "contractive-unit-activations"})
     EXPECT_TRUE(fs::exists(out / "figures" / (std::string(name) + ".svg"))) << name;
 
   const std::string page = text_of(out / "report.html");
   for (const char* wanted : {"deep-2d against shallow-2d", "does not hold", "64-128-64-2",
-                             "What standardising does to the loss", "kl:0.05:0.004"})
+                             "What standardising does to the loss", "kl:0.05:0.004",
+                             "What an activity penalty is summed over", "contractive 0.001",
+                             "trained on inputs with noise"})
     EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
 }
 
@@ -176,7 +181,7 @@ TEST_F(ArticleTest, SelectsByNameAndGroup) {
       found.push_back(experiment.id);
     return found;
   };
-  EXPECT_EQ(ids({"sparse"}), (std::vector<std::string>{"sparse-l1", "sparse-kl"}));
+  EXPECT_EQ(ids({"sparse"}), (std::vector<std::string>{"sparse-l1", "sparse-kl", "sparse-l1sum"}));
   EXPECT_EQ(ids({"pca-2", "simple"}), (std::vector<std::string>{"simple", "pca-2"}));
   EXPECT_EQ(ids({}).size(), article::all_experiments().size());
   for (const std::string& name : article_experiments())
