@@ -98,7 +98,8 @@ void state_from_json(const std::string& text, Checkpoint& checkpoint) {
 class Crc32 {
  public:
   Crc32& add(const void* bytes, std::size_t count) {
-    value_ = crc32_z(value_, static_cast<const Bytef*>(bytes), count);
+    // Of no bytes, whose address may be null, crc32_z would begin anew.
+    if (count > 0) value_ = crc32_z(value_, static_cast<const Bytef*>(bytes), count);
     return *this;
   }
   [[nodiscard]] std::string text() const { return fmt::format("{:08x}", value_); }

@@ -123,8 +123,10 @@ inline oracle::Objective oracle_objective(const AutoencoderSpec& spec, const Obj
   result.bce_clip = spec.bce_clip;
   result.l1 = static_cast<double>(sparsity.l1) +
               static_cast<double>(sparsity.l1_sum) * static_cast<double>(rows);
-  result.kl_beta = static_cast<double>(sparsity.kl);
-  result.kl_rho = static_cast<double>(sparsity.rho);
+  if (sparsity.kl != 0.0f) {
+    result.kl_beta = static_cast<double>(sparsity.kl);
+    result.kl_rho = static_cast<double>(sparsity.rho);
+  }
   result.contractive = static_cast<double>(objective.contractive);
   return result;
 }
