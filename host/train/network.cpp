@@ -116,7 +116,7 @@ TrainableNetwork::TrainableNetwork(Backend& backend, const AutoencoderSpec& spec
       kept_adam_(backend, 1) {
   first_moment_.zero();
   second_moment_.zero();
-  AdamState state;
+  OptimiserState state;
   state.learning_rate = learning_rate;
   adam_.upload({&state, 1});
   const std::int64_t widest = *std::max_element(spec.hidden.begin(), spec.hidden.end());
@@ -158,7 +158,7 @@ void TrainableNetwork::differentiate(const Sparsity& sparsity, std::int64_t rows
 
 void TrainableNetwork::update(const AdamOptions& options) {
   backend_.adam(parameters_.span(), gradients_.span(), first_moment_.span(), second_moment_.span(),
-                options, adam_.data());
+                0, options, adam_.data());
 }
 
 void TrainableNetwork::remember() {

@@ -98,14 +98,14 @@ class TrainableNetwork : public Network {
   Buffer<float> gradients_;
   Buffer<float> first_moment_;
   Buffer<float> second_moment_;
-  Buffer<AdamState> adam_;
+  Buffer<OptimiserState> adam_;
   // dL/dout of a hidden layer and of the one before it: one is made from the other.
   Buffer<float> deltas_[2];
 
   Buffer<float> kept_parameters_;
   Buffer<float> kept_first_moment_;
   Buffer<float> kept_second_moment_;
-  Buffer<AdamState> kept_adam_;
+  Buffer<OptimiserState> kept_adam_;
 };
 
 }  // namespace hourglass
