@@ -13,11 +13,11 @@ const Registration adam([](const Device& device) {
       Buffer<float> m(backend, size), v(backend, size);
       m.zero();
       v.zero();
-      Buffer<AdamState> state(backend, std::vector<AdamState>(1));
+      Buffer<OptimiserState> state(backend, std::vector<OptimiserState>(1));
       const auto n = static_cast<double>(size);
       timer.run({.bytes = 28.0 * n, .flops = 12.0 * n}, [&] {
-        backend.adam(parameters.span(), std::as_const(gradients).span(), m.span(), v.span(), {},
-                     state.data());
+        backend.adam(parameters.span(), std::as_const(gradients).span(), m.span(), v.span(), size,
+                     {}, state.data());
       });
     });
   }

@@ -120,9 +120,11 @@ class Backend {
 
   /// noisy = a corrupted copy of `clean` (both B x D); noise.kind is not none. The random words are
   /// those of philox4x32(seed, element / 4, RandomStream::noise, *step), word element % 4, element
-  /// = b D + d; a Gaussian pair is made of words 0 and 1, and of 2 and 3 (normal_pair). *step, in
-  /// device memory, is the number of steps done. The range limits Gaussian noise; masked values
-  /// become 0.
+  /// = b D + d; a Gaussian pair is made of words 0 and 1, and of 2 and 3 (normal_pair), a uniform
+  /// of one (unit_uniform). *step, in device memory, is the number of steps done, of which the
+  /// lower 32 bits count. The range limits Gaussian noise; masked values become 0. Masks are the
+  /// same in every bit on every backend, Gaussian noise within 1e-6 deviations before its sum is
+  /// rounded.
   virtual void corrupt(ConstMat clean, Noise noise, NoiseRange range, std::uint64_t seed,
                        const std::int64_t* step, Mat noisy) = 0;
 
@@ -180,8 +182,8 @@ class Backend {
   /// layer that makes them (Rifai et al. 2011). gradient[b, k] += (lambda / B) 2 f''(a_bk) |W_k|^2:
   /// what is left of the derivative by a_bk when bias_activation_backward has multiplied by f'.
   /// weights_gradient[j, k] = beta weights_gradient[j, k] + (2 lambda / B) W_jk sum_b f'(a_bk)^2;
-  /// beta = 0 never reads it. pre as in bias_activation_backward. Empty gradients ask for the value
-  /// alone.
+  /// beta = 0 never reads it. pre as in bias_activation_backward. A gradient that is empty is not
+  /// asked for. Of no rows the penalty is 0.
   virtual void contractive_penalty(Activation activation, ConstMat weights, ConstMat pre,
                                    ConstMat codes, float lambda, float beta, Mat gradient,
                                    Mat weights_gradient, double* penalty) = 0;

@@ -82,16 +82,24 @@ HOURGLASS_HD float activation_derivative(Activation f, float x, float y) {
   return 1.0f;
 }
 
-/// f''(x), given x and y = f(x), where f is twice differentiable; 0 at the bends of the others. x
-/// is read only where derivative_from_output(f) does not hold.
+/// Whether f'' is not 0 everywhere.
+constexpr bool is_curved(Activation f) {
+  return f != Activation::linear && f != Activation::relu && f != Activation::leaky_relu;
+}
+
+/// f''(x), given x and y = f(x); at the kinks of elu and selu that of the left side. x is read only
+/// where derivative_from_output(f) does not hold.
 HOURGLASS_HD float activation_second_derivative(Activation f, float x, float y) {
   switch (f) {
     case Activation::elu:
       return y > 0.0f ? 0.0f : y + 1.0f;
     case Activation::selu:
       return y > 0.0f ? 0.0f : y + selu_lambda * selu_alpha;
-    case Activation::gelu:
-      return 0.39894228040143268f * expf(-0.5f * x * x) * (2.0f - x * x);
+    case Activation::gelu: {
+      // Where the density is 0 in float32 anyway, so that no square overflows.
+      const float t = fabsf(x) > 15.0f ? 15.0f : x;
+      return 0.39894228040143268f * expf(-0.5f * t * t) * (2.0f - t * t);
+    }
     case Activation::tanh:
       return -2.0f * y * (1.0f - y * y);
     case Activation::sigmoid:

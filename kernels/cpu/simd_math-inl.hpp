@@ -228,6 +228,28 @@ HWY_INLINE V activation_derivative(D d, V x, V y) {
   }
 }
 
+/// f''(x) given x and y = f(x); x is used only where derivative_from_output(f) does not hold.
+template <Activation f, class D, class V = hn::Vec<D>>
+HWY_INLINE V activation_second_derivative(D d, V x, V y) {
+  const V zero = hn::Zero(d);
+  const V one = hn::Set(d, 1.0f);
+  if constexpr (f == Activation::elu) {
+    return hn::IfThenZeroElse(hn::Gt(y, zero), hn::Add(y, one));
+  } else if constexpr (f == Activation::selu) {
+    return hn::IfThenZeroElse(hn::Gt(y, zero), hn::Add(y, hn::Set(d, selu_lambda * selu_alpha)));
+  } else if constexpr (f == Activation::gelu) {
+    const V limit = hn::Set(d, 15.0f);
+    const V t = hn::IfThenElse(hn::Gt(hn::Abs(x), limit), limit, x);
+    return hn::Mul(normal(d, t).pdf, hn::NegMulAdd(t, t, hn::Set(d, 2.0f)));
+  } else if constexpr (f == Activation::tanh) {
+    return hn::Mul(hn::Mul(hn::Set(d, -2.0f), y), hn::NegMulAdd(y, y, one));
+  } else if constexpr (f == Activation::sigmoid) {
+    return hn::Mul(hn::Mul(y, hn::Sub(one, y)), hn::NegMulAdd(hn::Set(d, 2.0f), y, one));
+  } else {
+    return zero;
+  }
+}
+
 // ---- losses: of one vector of logits z and targets t, with the sums that they go into
 
 /// Logarithms of a product cost what one logarithm costs: instead of log(1 + e) for each e in [0,
@@ -297,16 +319,28 @@ class SquaredErrorSum {
   V sum_;
 };
 
-// ---- Adam
+// ---- optimisers
 
-/// adam_update() of math.hpp.
-template <class D, class V = hn::Vec<D>>
+/// adam_update() of math.hpp; `decays`: whether decay is to be read.
+template <bool decays, class D, class V = hn::Vec<D>>
 HWY_INLINE void adam_update(D d, V& parameter, V gradient, V& m, V& v, const AdamOptions& options,
-                            float step_size) {
-  m = hn::MulAdd(hn::Set(d, 1.0f - options.beta1), hn::Sub(gradient, m), m);
-  v = hn::MulAdd(hn::Set(d, 1.0f - options.beta2), hn::Sub(hn::Mul(gradient, gradient), v), v);
-  parameter = hn::Sub(parameter, hn::Div(hn::Mul(hn::Set(d, step_size), m),
-                                         hn::Add(hn::Sqrt(v), hn::Set(d, options.epsilon))));
+                            float gradient_scale, float step_size, float decay) {
+  const V g = hn::Mul(hn::Set(d, gradient_scale), gradient);
+  m = hn::MulAdd(hn::Set(d, 1.0f - options.beta1), hn::Sub(g, m), m);
+  v = hn::MulAdd(hn::Set(d, 1.0f - options.beta2), hn::Sub(hn::Mul(g, g), v), v);
+  V step =
+      hn::Div(hn::Mul(hn::Set(d, step_size), m), hn::Add(hn::Sqrt(v), hn::Set(d, options.epsilon)));
+  if constexpr (decays) step = hn::MulAdd(hn::Set(d, decay), parameter, step);
+  parameter = hn::Sub(parameter, step);
+}
+
+/// sgd_update() of math.hpp.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE void sgd_update(D d, V& parameter, V gradient, V& velocity, float momentum,
+                           float gradient_scale, float step_size) {
+  velocity =
+      hn::MulAdd(hn::Set(d, momentum), velocity, hn::Mul(hn::Set(d, gradient_scale), gradient));
+  parameter = hn::NegMulAdd(hn::Set(d, step_size), velocity, parameter);
 }
 
 }  // namespace hourglass::cpu::HWY_NAMESPACE

@@ -1,15 +1,14 @@
-// adam: one step of Adam over one flat buffer of parameters (Kingma and Ba 2015, in Keras's form).
+// adam: one step of Adam over one flat buffer of parameters (Kingma and Ba 2015, in Keras's form),
+// with decoupled weight decay of the first of them (Loshchilov and Hutter 2019).
 //
-// Formulas: advance() and adam_update() in math.hpp. Shapes: parameters, gradients and both moments
-// of as many elements. Bytes and FLOP: 16 bytes read and 12 written a parameter, about 12 FLOP with
-// a square root and a division: bound by bandwidth. Launch: one kernel, grid-stride over 128-bit
-// words. The step's number and bias correction advance in device memory, with no second launch:
-// every block reads the old state and advances a copy for itself; a block that has read it takes a
-// ticket, and the block with the last ticket, which knows that all others have read, writes the
-// advanced state back. The fence between the read and the ticket, and the one between the ticket
-// and the write, order them; nobody waits.
+// Formulas: advance_adam() and adam_update() in math.hpp. Shapes: parameters, gradients and both
+// moments of as many elements. Bytes and FLOP: 16 bytes read and 12 written a parameter, about 15
+// FLOP with a square root and a division: bound by bandwidth. Launch: one kernel, grid-stride over
+// 128-bit words. The step's number and bias correction advance in device memory, with no second
+// launch: optimiser_state.cuh.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/optimiser_state.cuh"
 #include "kernels/cuda/vector.cuh"
 
 namespace hourglass::cuda {
@@ -24,22 +23,11 @@ template <int V>
 __global__ void __launch_bounds__(adam_threads, adam_resident)
     adam_kernel(float* __restrict__ parameters, const float* __restrict__ gradients,
                 float* __restrict__ first_moment, float* __restrict__ second_moment,
-                std::int64_t size, AdamOptions options, AdamState* state, unsigned* ticket) {
-  __shared__ float step_size_shared;
-  if (threadIdx.x == 0) {
-    AdamState next = *state;
-    __threadfence();
-    const bool last = atomicAdd(ticket, 1u) == gridDim.x - 1;
-    advance(next, options);
-    step_size_shared = next.step_size;
-    if (last) {
-      __threadfence();
-      *state = next;
-      *ticket = 0;
-    }
-  }
-  __syncthreads();
-  const float step_size = step_size_shared;
+                std::int64_t size, std::int64_t decayed, AdamOptions options, OptimiserState* state,
+                unsigned* ticket) {
+  const StepScalars now =
+      advance_state(state, ticket, [&](OptimiserState& next) { advance_adam(next, options); });
+  const auto decay_of = [&](std::int64_t at) { return at < decayed ? now.decay : 0.0f; };
   const std::int64_t first = std::int64_t{blockIdx.x} * adam_threads + threadIdx.x;
   const std::int64_t stride = std::int64_t{gridDim.x} * adam_threads;
   const std::int64_t words = size / V;
@@ -51,7 +39,8 @@ __global__ void __launch_bounds__(adam_threads, adam_resident)
     Pack<float, V> v = load_pack<V>(second_moment + word * V);
 #pragma unroll
     for (int i = 0; i < V; ++i) {
-      adam_update(p.value[i], g.value[i], m.value[i], v.value[i], options, step_size);
+      adam_update(p.value[i], g.value[i], m.value[i], v.value[i], options, now.gradient_scale,
+                  now.step_size, decay_of(word * V + i));
     }
     store_pack(parameters + word * V, p);
     store_pack(first_moment + word * V, m);
@@ -59,7 +48,7 @@ __global__ void __launch_bounds__(adam_threads, adam_resident)
   }
   if (const std::int64_t last = words * V + first; V > 1 && last < size) {
     adam_update(parameters[last], gradients[last], first_moment[last], second_moment[last], options,
-                step_size);
+                now.gradient_scale, now.step_size, decay_of(last));
   }
 }
 
@@ -67,20 +56,21 @@ __global__ void __launch_bounds__(adam_threads, adam_resident)
 
 void CudaBackend::adam(std::span<float> parameters, std::span<const float> gradients,
                        std::span<float> first_moment, std::span<float> second_moment,
-                       AdamOptions options, AdamState* state) {
+                       std::int64_t decayed, AdamOptions options, OptimiserState* state) {
   const OperationRange range("adam");
+  const auto size = static_cast<std::int64_t>(parameters.size());
   require(gradients.size() == parameters.size() && first_moment.size() == parameters.size() &&
               second_moment.size() == parameters.size(),
           "adam", "parameters, gradients and moments of as many elements");
+  require(decayed >= 0 && decayed <= size, "adam", "no more decayed parameters than there are");
   // An empty model still makes a step: one block with nothing to update.
-  const auto size = static_cast<std::int64_t>(parameters.size());
   const bool quads = aligned_to(16, parameters.data()) && aligned_to(16, gradients.data()) &&
                      aligned_to(16, first_moment.data()) && aligned_to(16, second_moment.data());
   launch("adam_kernel", quads ? adam_kernel<4> : adam_kernel<1>,
          {.grid = blocks_for(size, adam_threads * (quads ? 4 : 1), adam_blocks),
           .block = adam_threads},
          stream(), parameters.data(), gradients.data(), first_moment.data(), second_moment.data(),
-         size, options, state, ticket_);
+         size, decayed, options, state, ticket_);
 }
 
 }  // namespace hourglass::cuda

@@ -54,6 +54,8 @@ class CudaBackend final : public Backend {
   void fma_chain(float a, float b, int terms, std::span<float> values) override;
   void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
                    std::span<const float> offset, std::span<const float> factor, Mat out) override;
+  void corrupt(ConstMat clean, Noise noise, NoiseRange range, std::uint64_t seed,
+               const std::int64_t* step, Mat noisy) override;
   void column_statistics(FeatureView x, std::span<double> mean,
                          std::span<double> deviation) override;
   void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
@@ -70,9 +72,18 @@ class CudaBackend final : public Backend {
   void l1_penalty(ConstMat codes, float weight, Mat gradient, double* penalty) override;
   void kl_penalty(ConstMat codes, float rho, float beta, Mat gradient,
                   std::span<float> mean_activation, double* penalty) override;
+  void contractive_penalty(Activation activation, ConstMat weights, ConstMat pre, ConstMat codes,
+                           float lambda, float beta, Mat gradient, Mat weights_gradient,
+                           double* penalty) override;
+  void l2_penalty(std::span<const float> weights, float lambda, std::int64_t rows,
+                  std::span<float> gradient, double* penalty) override;
+  void gradient_norm(std::span<const float> gradients, float max_norm,
+                     OptimiserState* state) override;
   void adam(std::span<float> parameters, std::span<const float> gradients,
-            std::span<float> first_moment, std::span<float> second_moment, AdamOptions options,
-            AdamState* state) override;
+            std::span<float> first_moment, std::span<float> second_moment, std::int64_t decayed,
+            AdamOptions options, OptimiserState* state) override;
+  void sgd(std::span<float> parameters, std::span<const float> gradients,
+           std::span<float> velocity, float momentum, OptimiserState* state) override;
   void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override;
   void nearest_neighbours(ConstMat queries, ConstMat references, bool same,
                           MatrixView<std::int32_t> index, Mat squared_distance) override;

@@ -40,6 +40,7 @@ struct Strips {
   [[nodiscard]] std::int64_t partials() const { return chunks * columns; }
 };
 
+/// A matrix of no rows has one chunk, without any.
 inline Strips make_strips(std::int64_t rows, std::int64_t columns, int columns_per_lane) {
   Strips s;
   s.rows = rows;
@@ -52,7 +53,8 @@ inline Strips make_strips(std::int64_t rows, std::int64_t columns, int columns_p
   const std::int64_t rows_at_once = strip_threads / s.lanes;
   const std::int64_t most = std::clamp<std::int64_t>(strip_blocks / s.strips, 1, strip_chunks);
   const std::int64_t chunks = std::clamp<std::int64_t>(ceil_div(rows, rows_at_once), 1, most);
-  s.rows_per_chunk = ceil_div(ceil_div(rows, chunks), rows_at_once) * rows_at_once;
+  const std::int64_t rows_of_each = std::max<std::int64_t>(ceil_div(rows, chunks), 1);
+  s.rows_per_chunk = ceil_div(rows_of_each, rows_at_once) * rows_at_once;
   s.chunks = static_cast<int>(std::max<std::int64_t>(ceil_div(rows, s.rows_per_chunk), 1));
   return s;
 }

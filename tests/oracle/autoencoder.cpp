@@ -7,31 +7,20 @@
 namespace hourglass::oracle {
 namespace {
 
-/// What the contractive penalty of a one-layer encoder adds: with s_k = f'(a_k),
-/// lambda * mean over rows of sum_k s_k^2 |W_k|^2.
+/// What the contractive penalty of a one-layer encoder adds: its part through pre, and that
+/// through the weights of the Jacobian.
 double add_contractive(const DenseLayer& encoder, const Matrix64& inputs, const Matrix64& pre,
                        double lambda, DenseLayer& gradient) {
-  const std::int64_t fan_in = encoder.weights.rows;
-  const std::int64_t codes = encoder.weights.columns;
-  const double scale = lambda / static_cast<double>(inputs.rows);
-  double penalty = 0.0;
-  for (std::int64_t k = 0; k < codes; ++k) {
-    double norm = 0.0;
-    for (std::int64_t j = 0; j < fan_in; ++j)
-      norm += encoder.weights(j, k) * encoder.weights(j, k);
-    for (std::int64_t b = 0; b < inputs.rows; ++b) {
-      const double first = activation_derivative(encoder.activation, pre(b, k));
-      const double second = activation_second_derivative(encoder.activation, pre(b, k));
-      penalty += scale * first * first * norm;
-      const double to_pre = scale * 2.0 * first * second * norm;
-      gradient.bias[k] += to_pre;
-      for (std::int64_t j = 0; j < fan_in; ++j) {
-        gradient.weights(j, k) +=
-            to_pre * inputs(b, j) + scale * 2.0 * first * first * encoder.weights(j, k);
-      }
-    }
-  }
-  return penalty;
+  const ContractiveOutput term =
+      contractive_penalty(encoder.activation, encoder.weights, pre, lambda);
+  const DenseGradient to_pre = bias_activation_backward(encoder.activation, pre, term.gradient);
+  gradient.weights =
+      gemm(Transpose::yes, Transpose::no, 1.0, inputs, to_pre.pre, 1.0, gradient.weights);
+  for (std::size_t i = 0; i < gradient.weights.values.size(); ++i)
+    gradient.weights.values[i] += term.weights_gradient.values[i];
+  for (std::size_t k = 0; k < gradient.bias.size(); ++k)
+    gradient.bias[k] += to_pre.bias[k];
+  return term.penalty / static_cast<double>(inputs.rows);
 }
 
 }  // namespace

@@ -103,6 +103,52 @@ Matrix64 gather_rows(const Matrix64& source, const std::vector<std::int32_t>* in
   return out;
 }
 
+std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
+                                    std::array<std::uint32_t, 2> key) {
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t first = 0xD2511F53ull * counter[0];
+    const std::uint64_t second = 0xCD9E8D57ull * counter[2];
+    const auto high = [](std::uint64_t product) {
+      return static_cast<std::uint32_t>(product >> 32);
+    };
+    const auto low = [](std::uint64_t product) { return static_cast<std::uint32_t>(product); };
+    counter = {high(second) ^ counter[1] ^ key[0], low(second), high(first) ^ counter[3] ^ key[1],
+               low(first)};
+    key[0] += 0x9E3779B9u;
+    key[1] += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+Matrix64 corrupt(const Matrix64& clean, Noise noise, double lower, double upper, std::uint64_t seed,
+                 std::int64_t step) {
+  constexpr std::uint32_t noise_stream = 3;
+  constexpr double unit = 1.0 / 16777216.0;
+  Matrix64 result(clean.rows, clean.columns);
+  for (std::size_t element = 0; element < clean.values.size(); ++element) {
+    const std::uint64_t group = element / 4;
+    const std::array<std::uint32_t, 4> words =
+        philox({static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(group >> 32),
+                noise_stream, static_cast<std::uint32_t>(step)},
+               {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+    const std::size_t place = element % 4;
+    const double x = clean.values[element];
+    if (noise.kind == Noise::Kind::mask) {
+      const double uniform = (words[place] / 256) * unit;
+      result.values[element] = uniform < double{noise.amount} ? 0.0 : x;
+      continue;
+    }
+    const std::uint32_t radius_word = words[place / 2 * 2], angle_word = words[place / 2 * 2 + 1];
+    const double open = static_cast<float>((radius_word / 256 + 0.5) * unit);
+    const double angle = 2.0 * std::numbers::pi * (angle_word / 256) * unit;
+    const double radius = std::sqrt(-2.0 * std::log(open));
+    const double normal = radius * (place % 2 == 0 ? std::cos(angle) : std::sin(angle));
+    const double noisy = x + double{noise.amount} * normal;
+    result.values[element] = noisy < lower ? lower : (noisy > upper ? upper : noisy);
+  }
+  return result;
+}
+
 ColumnStatistics column_statistics(const Matrix64& x) {
   ColumnStatistics result;
   const auto n = static_cast<double>(x.rows);
@@ -247,6 +293,47 @@ PenaltyOutput kl_penalty(const Matrix64& codes, double rho, double beta) {
   return result;
 }
 
+ContractiveOutput contractive_penalty(Activation f, const Matrix64& weights, const Matrix64& pre,
+                                      double lambda) {
+  ContractiveOutput result{0.0, Matrix64(pre.rows, pre.columns),
+                           Matrix64(weights.rows, weights.columns)};
+  const auto rows = static_cast<double>(pre.rows);
+  for (std::int64_t k = 0; k < pre.columns; ++k) {
+    double norm = 0.0;
+    for (std::int64_t j = 0; j < weights.rows; ++j)
+      norm += weights(j, k) * weights(j, k);
+    double slopes = 0.0;
+    for (std::int64_t b = 0; b < pre.rows; ++b) {
+      const double first = activation_derivative(f, pre(b, k));
+      const double second = activation_second_derivative(f, pre(b, k));
+      slopes += first * first;
+      result.gradient(b, k) = lambda / rows * 2.0 * second * norm;
+    }
+    result.penalty += lambda * slopes * norm;
+    for (std::int64_t j = 0; j < weights.rows; ++j)
+      result.weights_gradient(j, k) = lambda / rows * 2.0 * slopes * weights(j, k);
+  }
+  return result;
+}
+
+PenaltyOutput l2_penalty(const std::vector<double>& weights, double lambda, std::int64_t rows) {
+  PenaltyOutput result;
+  result.gradient = Matrix64(1, static_cast<std::int64_t>(weights.size()));
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    result.penalty += static_cast<double>(rows) * lambda / 2.0 * weights[i] * weights[i];
+    result.gradient.values[i] = lambda * weights[i];
+  }
+  return result;
+}
+
+GradientNorm gradient_norm(const std::vector<double>& gradients, double max_norm) {
+  double squares = 0.0;
+  for (const double g : gradients)
+    squares += g * g;
+  const double norm = std::sqrt(squares);
+  return {norm, norm <= max_norm ? 1.0 : max_norm / norm};
+}
+
 void Adam::step(std::vector<double>& parameters, const std::vector<double>& gradients,
                 double learning_rate) {
   first_moment.resize(parameters.size(), 0.0);
@@ -256,10 +343,20 @@ void Adam::step(std::vector<double>& parameters, const std::vector<double>& grad
   const double step_size =
       learning_rate * std::sqrt(1.0 - std::pow(beta2, t)) / (1.0 - std::pow(beta1, t));
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const double g = gradients[i];
+    const double g = gradient_scale * gradients[i];
     first_moment[i] = beta1 * first_moment[i] + (1.0 - beta1) * g;
     second_moment[i] = beta2 * second_moment[i] + (1.0 - beta2) * g * g;
-    parameters[i] -= step_size * first_moment[i] / (std::sqrt(second_moment[i]) + epsilon);
+    const double shrink = i < decayed ? learning_rate * weight_decay * parameters[i] : 0.0;
+    parameters[i] -= step_size * first_moment[i] / (std::sqrt(second_moment[i]) + epsilon) + shrink;
+  }
+}
+
+void Sgd::step(std::vector<double>& parameters, const std::vector<double>& gradients,
+               double learning_rate) {
+  velocity.resize(parameters.size(), 0.0);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    velocity[i] = momentum * velocity[i] + gradient_scale * gradients[i];
+    parameters[i] -= learning_rate * velocity[i];
   }
 }
 

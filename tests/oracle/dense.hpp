@@ -7,6 +7,7 @@
 // 16.118 to 15.942.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -25,6 +26,15 @@ double activation_second_derivative(Activation f, double x);
 Matrix64 gather_rows(const Matrix64& source, const std::vector<std::int32_t>* index,
                      std::int64_t first_row, const std::vector<double>& offset,
                      const std::vector<double>& factor, std::int64_t rows);
+
+/// Philox4x32-10 (Salmon et al. 2011): ten rounds over a counter of four words under a key of two.
+std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
+                                    std::array<std::uint32_t, 2> key);
+
+/// `clean` with noise, elements counted row by row. Uniform numbers are float32: their 24 bits, and
+/// for the logarithm the middle between two of them, rounded to float32.
+Matrix64 corrupt(const Matrix64& clean, Noise noise, double lower, double upper, std::uint64_t seed,
+                 std::int64_t step);
 
 struct ColumnStatistics {
   std::vector<double> mean;
@@ -73,14 +83,46 @@ struct PenaltyOutput {
 PenaltyOutput l1_penalty(const Matrix64& codes, double weight);
 PenaltyOutput kl_penalty(const Matrix64& codes, double rho, double beta);
 
-/// Adam (Kingma and Ba 2015) in Keras's form, from step 1; state as plain vectors.
+/// The square Frobenius norm of the Jacobian of f(x W + b) by x, at pre = x W + b.
+struct ContractiveOutput {
+  double penalty = 0.0;       ///< times the rows of the batch, as the table wants it
+  Matrix64 gradient;          ///< of the batch mean, to f(pre), as far as it comes through pre
+  Matrix64 weights_gradient;  ///< of the batch mean, to W at fixed pre
+};
+ContractiveOutput contractive_penalty(Activation f, const Matrix64& weights, const Matrix64& pre,
+                                      double lambda);
+
+/// rows lambda / 2 |weights|^2; the gradient is a row.
+PenaltyOutput l2_penalty(const std::vector<double>& weights, double lambda, std::int64_t rows);
+
+struct GradientNorm {
+  double norm = 0.0;
+  double scale = 1.0;  ///< brings a gradient that is longer than max_norm to that length
+};
+GradientNorm gradient_norm(const std::vector<double>& gradients, double max_norm);
+
+/// Adam (Kingma and Ba 2015) in Keras's form, from step 1; state as plain vectors. The first
+/// `decayed` parameters shrink by weight_decay (AdamW: Loshchilov and Hutter 2019).
 struct Adam {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-7;
+  double weight_decay = 0.0;
+  std::size_t decayed = 0;
+  double gradient_scale = 1.0;
   std::int64_t steps = 0;
   std::vector<double> first_moment;
   std::vector<double> second_moment;
+
+  void step(std::vector<double>& parameters, const std::vector<double>& gradients,
+            double learning_rate);
+};
+
+/// Gradient descent with momentum in PyTorch's form: v = momentum v + g, p -= learning_rate v.
+struct Sgd {
+  double momentum = 0.0;
+  double gradient_scale = 1.0;
+  std::vector<double> velocity = {};
 
   void step(std::vector<double>& parameters, const std::vector<double>& gradients,
             double learning_rate);

@@ -43,6 +43,10 @@ class ForwardingBackend : public Backend {
                    std::span<const float> offset, std::span<const float> factor, Mat out) override {
     inner_->gather_rows(source, index, first_row, offset, factor, out);
   }
+  void corrupt(ConstMat clean, Noise noise, NoiseRange range, std::uint64_t seed,
+               const std::int64_t* step, Mat noisy) override {
+    inner_->corrupt(clean, noise, range, seed, step, noisy);
+  }
   void column_statistics(FeatureView x, std::span<double> mean,
                          std::span<double> deviation) override {
     inner_->column_statistics(x, mean, deviation);
@@ -75,10 +79,28 @@ class ForwardingBackend : public Backend {
                   std::span<float> mean_activation, double* penalty) override {
     inner_->kl_penalty(codes, rho, beta, gradient, mean_activation, penalty);
   }
+  void contractive_penalty(Activation activation, ConstMat weights, ConstMat pre, ConstMat codes,
+                           float lambda, float beta, Mat gradient, Mat weights_gradient,
+                           double* penalty) override {
+    inner_->contractive_penalty(activation, weights, pre, codes, lambda, beta, gradient,
+                                weights_gradient, penalty);
+  }
+  void l2_penalty(std::span<const float> weights, float lambda, std::int64_t rows,
+                  std::span<float> gradient, double* penalty) override {
+    inner_->l2_penalty(weights, lambda, rows, gradient, penalty);
+  }
+  void gradient_norm(std::span<const float> gradients, float max_norm,
+                     OptimiserState* state) override {
+    inner_->gradient_norm(gradients, max_norm, state);
+  }
   void adam(std::span<float> parameters, std::span<const float> gradients,
-            std::span<float> first_moment, std::span<float> second_moment, AdamOptions options,
-            AdamState* state) override {
-    inner_->adam(parameters, gradients, first_moment, second_moment, options, state);
+            std::span<float> first_moment, std::span<float> second_moment, std::int64_t decayed,
+            AdamOptions options, OptimiserState* state) override {
+    inner_->adam(parameters, gradients, first_moment, second_moment, decayed, options, state);
+  }
+  void sgd(std::span<float> parameters, std::span<const float> gradients, std::span<float> velocity,
+           float momentum, OptimiserState* state) override {
+    inner_->sgd(parameters, gradients, velocity, momentum, state);
   }
   void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override {
     inner_->covariance(x, mean, covariance);

@@ -10,9 +10,18 @@ namespace {
 
 class Adam : public BackendTest {
  protected:
+  struct Case {
+    int steps = 3;
+    AdamOptions options = {};
+    double learning_rate = 1e-3;
+    std::int64_t decayed = 0;
+    float gradient_scale = 1.0f;
+    int skewed = -1;  ///< which argument is not aligned
+  };
+
   /// `steps` steps whose gradients are successive windows of one long buffer.
-  void compare(std::uint64_t seed, std::int64_t size, int steps, AdamOptions options,
-               double learning_rate, std::int64_t skew) {
+  void compare(std::uint64_t seed, std::int64_t size, const Case& at) {
+    const auto& [steps, options, learning_rate, decayed, gradient_scale, skewed] = at;
     Random random(seed);
     const std::vector<float> start = random.normals(size, 0.1);
     std::vector<float> gradient_values = random.normals(size * steps, 1e-2);
@@ -24,21 +33,27 @@ class Adam : public BackendTest {
       gradient_values[i] *= 1e3f;
 
     Trial trial = this->trial(seed, std::to_string(size) + ", " + std::to_string(steps) + " steps");
-    trial.set_skew(skew);
+    int argument = 0;
+    const auto skew_next = [&, skewed = skewed] { trial.set_skew(skewed == argument++ ? 1 : 0); };
+    skew_next();
     auto parameters = trial.in_out(start);
+    skew_next();
     auto gradients = trial.input(gradient_values);
+    skew_next();
     auto m = trial.in_out(std::vector<float>(start.size(), 0.0f));
+    skew_next();
     auto v = trial.in_out(std::vector<float>(start.size(), 0.0f));
     trial.set_skew(0);
-    AdamState initial;
+    OptimiserState initial;
     initial.learning_rate = learning_rate;
-    auto state = trial.in_out(std::vector<AdamState>{initial});
+    initial.gradient_scale = gradient_scale;
+    auto state = trial.in_out(std::vector<OptimiserState>{initial});
     trial.run([&](Backend& backend) {
-      for (int t = 0; t < steps; ++t) {
+      for (int t = 0; t < at.steps; ++t) {
         backend.adam(parameters.span(),
                      gradients.span().subspan(static_cast<std::size_t>(t * size),
                                               static_cast<std::size_t>(size)),
-                     m.span(), v.span(), options, state.data());
+                     m.span(), v.span(), at.decayed, at.options, state.data());
       }
     });
 
@@ -46,6 +61,9 @@ class Adam : public BackendTest {
     adam.beta1 = double{options.beta1};
     adam.beta2 = double{options.beta2};
     adam.epsilon = double{options.epsilon};
+    adam.weight_decay = double{options.weight_decay};
+    adam.decayed = static_cast<std::size_t>(decayed);
+    adam.gradient_scale = double{gradient_scale};
     std::vector<double> want = widen(start);
     for (int t = 0; t < steps; ++t) {
       adam.step(want,
@@ -55,13 +73,17 @@ class Adam : public BackendTest {
     }
     trial.expect_close("parameters", parameters, want,
                        {.absolute = 2e-6 * learning_rate * steps, .relative = 1e-6});
+    // The gradients of one parameter may cancel.
     trial.expect_close("first_moment", m, adam.first_moment,
-                       {.absolute = 1e-6, .relative = 1e-5, .norm = 1e-6});
+                       {.absolute = 1e-6, .relative = 1e-5, .norm = size == 1 ? 0.0 : 1e-6});
     trial.expect_close("second_moment", v, adam.second_moment,
                        {.absolute = 1e-20, .relative = 2e-5});
-    const AdamState got = state.values()[0];
+    const OptimiserState got = state.values()[0];
     EXPECT_EQ(got.step, steps) << trial.context();
-    if (size == 0) return;
+    EXPECT_EQ(got.gradient_scale, gradient_scale) << trial.context();
+    EXPECT_NEAR(double{got.decay}, learning_rate * adam.weight_decay,
+                1e-7 * learning_rate * adam.weight_decay)
+        << trial.context();
     const double step_size = learning_rate * std::sqrt(1.0 - std::pow(adam.beta2, steps)) /
                              (1.0 - std::pow(adam.beta1, steps));
     EXPECT_NEAR(double{got.step_size}, step_size, 1e-6 * step_size) << trial.context();
@@ -72,15 +94,36 @@ HOURGLASS_FOR_EVERY_BACKEND(Adam);
 TEST_P(Adam, MatchesTheOracle) {
   std::uint64_t seed = 0;
   for (const std::int64_t size : edge_sizes(emulated())) {
-    if (size == 0) continue;
-    for (const std::int64_t skew : {0, 1})
-      compare(++seed, size, 3, {}, 1e-3, skew);
+    for (int skewed = -1; skewed < 4; ++skewed)
+      compare(++seed, size, {.skewed = skewed});
   }
 }
 
+TEST_P(Adam, ShrinksTheFirstParametersAlone) {
+  std::uint64_t seed = 60;
+  for (const std::int64_t size : {1, 33, 257, 785}) {
+    for (const std::int64_t decayed :
+         {std::int64_t{0}, std::int64_t{1}, size / 3, size - 1, size}) {
+      compare(++seed, size,
+              {.options = {.weight_decay = 0.3f},
+               .learning_rate = 0.1,
+               .decayed = decayed,
+               .skewed = static_cast<int>(any_skew(seed, 2)) - 1});
+    }
+  }
+}
+
+TEST_P(Adam, ScalesTheGradients) {
+  compare(80, 785, {.gradient_scale = 0.125f});
+  compare(81, 33, {.options = {.weight_decay = 0.01f}, .decayed = 20, .gradient_scale = 1e-3f});
+}
+
 TEST_P(Adam, StaysCloseOverAHundredSteps) {
-  compare(50, 785, 100, {}, 1e-3, 1);
-  compare(51, 33, 100, {.beta1 = 0.5f, .beta2 = 0.9f, .epsilon = 1e-3f}, 0.05, 0);
+  compare(50, 785, {.steps = 100, .skewed = 0});
+  compare(51, 33,
+          {.steps = 100,
+           .options = {.beta1 = 0.5f, .beta2 = 0.9f, .epsilon = 1e-3f},
+           .learning_rate = 0.05});
 }
 
 TEST_P(Adam, ReadsTheLearningRateThatTheStateHolds) {
@@ -89,10 +132,11 @@ TEST_P(Adam, ReadsTheLearningRateThatTheStateHolds) {
   auto g = trial.input(std::vector<float>{1.0f});
   auto m = trial.in_out(std::vector<float>{0.0f});
   auto v = trial.in_out(std::vector<float>{0.0f});
-  AdamState initial;
+  OptimiserState initial;
   initial.learning_rate = 0.25;
-  auto state = trial.in_out(std::vector<AdamState>{initial});
-  trial.run([&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), {}, state.data()); });
+  auto state = trial.in_out(std::vector<OptimiserState>{initial});
+  trial.run(
+      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data()); });
   trial.expect_close("parameter", p, std::vector<double>{0.75}, {.absolute = 2e-6});
 }
 
@@ -104,22 +148,41 @@ TEST_P(Adam, LetsNanThrough) {
   auto g = trial.input(gradient);
   auto m = trial.in_out(std::vector<float>(33, 0.0f));
   auto v = trial.in_out(std::vector<float>(33, 0.0f));
-  auto state = trial.in_out(std::vector<AdamState>{{}});
-  trial.run([&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), {}, state.data()); });
+  auto state = trial.in_out(std::vector<OptimiserState>{{}});
+  trial.run(
+      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data()); });
   EXPECT_TRUE(std::isnan(p.values()[32])) << trial.context();
   EXPECT_FALSE(std::isnan(p.values()[31])) << trial.context();
 }
 
+TEST_P(Adam, SpreadsAScaleThatIsNan) {
+  Trial trial = this->trial(0, "33");
+  auto p = trial.in_out(std::vector<float>(33, 1.0f));
+  auto g = trial.input(std::vector<float>(33, 1.0f));
+  auto m = trial.in_out(std::vector<float>(33, 0.0f));
+  auto v = trial.in_out(std::vector<float>(33, 0.0f));
+  OptimiserState initial;
+  initial.gradient_scale = std::numeric_limits<float>::quiet_NaN();
+  auto state = trial.in_out(std::vector<OptimiserState>{initial});
+  trial.run(
+      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data()); });
+  for (const float value : p.values())
+    EXPECT_TRUE(std::isnan(value)) << trial.context();
+}
+
 TEST_P(Adam, RefusesShapesThatDoNotFit) {
   Buffer<float> memory(backend(), 64);
-  Buffer<AdamState> state(backend(), 1);
-  const auto call = [&](std::int64_t gradients, std::int64_t m, std::int64_t v) {
+  Buffer<OptimiserState> state(backend(), 1);
+  const auto call = [&](std::int64_t gradients, std::int64_t m, std::int64_t v,
+                        std::int64_t decayed = 0) {
     backend().adam(memory.span(0, 8), memory.span(16, gradients), memory.span(32, m),
-                   memory.span(48, v), {}, state.data());
+                   memory.span(48, v), decayed, {}, state.data());
   };
   expect_refused("adam", [&] { call(7, 8, 8); });
   expect_refused("adam", [&] { call(8, 9, 8); });
   expect_refused("adam", [&] { call(8, 8, 7); });
+  expect_refused("adam", [&] { call(8, 8, 8, 9); });
+  expect_refused("adam", [&] { call(8, 8, 8, -1); });
 }
 
 }  // namespace

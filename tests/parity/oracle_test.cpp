@@ -6,8 +6,11 @@
 #include "tests/oracle/parity.hpp"
 #include "tests/oracle/tsne.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 namespace hourglass::oracle {
 namespace {
@@ -95,6 +98,149 @@ TEST(OracleKl, IsZeroAtRhoAndMatchesFiniteDifferences) {
         codes.values[i], [&] { return kl_penalty(codes, 0.1, 0.7).penalty / 5.0; }, 1e-4);
     EXPECT_NEAR(at.gradient.values[i], want, 1e-9);
   }
+}
+
+TEST(OracleContractive, MatchesFiniteDifferences) {
+  for (const Activation f : activations) {
+    Random random(static_cast<std::uint64_t>(f) + 40);
+    Matrix64 weights = random_matrix(4, 3, random, 0.8);
+    Matrix64 pre = random_matrix(5, 3, random, 1.5);
+    const ContractiveOutput at = contractive_penalty(f, weights, pre, 0.7);
+    const auto mean = [&] { return contractive_penalty(f, weights, pre, 0.7).penalty / 5.0; };
+    const DenseGradient to_pre = bias_activation_backward(f, pre, at.gradient);
+    for (std::size_t i = 0; i < pre.values.size(); ++i) {
+      EXPECT_NEAR(to_pre.pre.values[i], slope(pre.values[i], mean, 1e-4), 1e-9)
+          << static_cast<int>(f) << " at " << pre.values[i];
+    }
+    for (std::size_t i = 0; i < weights.values.size(); ++i) {
+      EXPECT_NEAR(at.weights_gradient.values[i], slope(weights.values[i], mean, 1e-4), 1e-9)
+          << static_cast<int>(f);
+    }
+  }
+}
+
+TEST(OracleContractive, IsTheNormOfTheJacobian) {
+  for (const Activation f : activations) {
+    Random random(static_cast<std::uint64_t>(f) + 60);
+    const Matrix64 weights = random_matrix(4, 3, random, 0.8);
+    Matrix64 x = random_matrix(2, 4, random, 1.0);
+    const auto pre = [&] {
+      return gemm(Transpose::no, Transpose::no, 1.0, x, weights, 0.0, Matrix64(2, 3));
+    };
+    double want = 0.0;
+    for (std::int64_t b = 0; b < 2; ++b) {
+      for (std::int64_t j = 0; j < 4; ++j) {
+        for (std::int64_t k = 0; k < 3; ++k) {
+          const double d = slope(
+              x(b, j), [&] { return activate(f, pre()(b, k)); }, 1e-4);
+          want += 0.3 * d * d;
+        }
+      }
+    }
+    EXPECT_NEAR(contractive_penalty(f, weights, pre(), 0.3).penalty, want, 1e-9)
+        << static_cast<int>(f);
+  }
+}
+
+TEST(OracleL2, MatchesFiniteDifferences) {
+  Random random(4);
+  std::vector<double> weights = parity::widen(random.normals(7, 2.0));
+  const PenaltyOutput at = l2_penalty(weights, 0.3, 5);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    EXPECT_NEAR(at.gradient.values[i],
+                slope(weights[i], [&] { return l2_penalty(weights, 0.3, 5).penalty / 5.0; }), 1e-9);
+  }
+}
+
+// Vectors of the generator's authors: counter, key, and what comes out.
+TEST(OraclePhilox, GivesThePublishedNumbers) {
+  using Words = std::array<std::uint32_t, 4>;
+  EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}), (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}),
+            (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+            (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+TEST(OracleNoise, HasItsMeanDeviationAndShare) {
+  constexpr std::int64_t size = 400000;
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const Matrix64 ones(400, 1000, 1.0);
+  for (const std::uint64_t seed : {1u, 2u}) {
+    for (const std::int64_t step : {0, 1}) {
+      const Matrix64 noisy =
+          corrupt(ones, {Noise::Kind::gaussian, 0.5f}, -infinity, infinity, seed, step);
+      double sum = 0.0, squares = 0.0, neighbours = 0.0, beyond = 0.0;
+      for (std::size_t i = 0; i < noisy.values.size(); ++i) {
+        const double z = (noisy.values[i] - 1.0) / 0.5;
+        sum += z;
+        squares += z * z;
+        if (i > 0) neighbours += z * (noisy.values[i - 1] - 1.0) / 0.5;
+        beyond += std::abs(z) > 2.0 ? 1.0 : 0.0;
+      }
+      // Five standard errors each: of a mean 1 / sqrt(n), of a variance sqrt(2 / n).
+      const double error = 1.0 / std::sqrt(static_cast<double>(size));
+      EXPECT_NEAR(sum / size, 0.0, 5.0 * error);
+      EXPECT_NEAR(squares / size, 1.0, 5.0 * std::sqrt(2.0) * error);
+      EXPECT_NEAR(neighbours / size, 0.0, 5.0 * error);
+      EXPECT_NEAR(beyond / size, 0.0455003, 5.0 * std::sqrt(0.0455 * 0.9545) * error);
+
+      const Matrix64 masked = corrupt(ones, {Noise::Kind::mask, 0.3f}, 0.0, 1.0, seed, step);
+      double kept = 0.0;
+      for (const double value : masked.values) {
+        EXPECT_TRUE(value == 0.0 || value == 1.0);
+        kept += value;
+      }
+      EXPECT_NEAR(kept / size, 0.7, 5.0 * std::sqrt(0.21) * error);
+    }
+  }
+}
+
+TEST(OracleNoise, FollowsSeedStepAndPlace) {
+  const Matrix64 clean(3, 5, 0.5);
+  const auto noisy = [&](std::uint64_t seed, std::int64_t step) {
+    return corrupt(clean, {Noise::Kind::gaussian, 1.0f}, -100.0, 100.0, seed, step).values;
+  };
+  EXPECT_EQ(noisy(7, 9), noisy(7, 9));
+  EXPECT_NE(noisy(7, 9), noisy(8, 9));
+  EXPECT_NE(noisy(7, 9), noisy(7 + (1ull << 32), 9));
+  EXPECT_NE(noisy(7, 9), noisy(7, 10));
+  EXPECT_EQ(noisy(7, 9), noisy(7, 9 + (1ll << 32)));  // the step's lower 32 bits
+  const std::vector<double> values = noisy(7, 9);
+  const std::vector<double> other =
+      corrupt(Matrix64(5, 3, 0.5), {Noise::Kind::gaussian, 1.0f}, -100.0, 100.0, 7, 9).values;
+  EXPECT_EQ(values, other);  // elements are counted row by row
+  const Matrix64 limited =
+      corrupt(Matrix64(20, 20, 0.5), {Noise::Kind::gaussian, 1.0f}, 0.0, 0.75, 7, 9);
+  EXPECT_EQ(*std::min_element(limited.values.begin(), limited.values.end()), 0.0);
+  EXPECT_EQ(*std::max_element(limited.values.begin(), limited.values.end()), 0.75);
+}
+
+TEST(OracleGradientNorm, ByHand) {
+  EXPECT_EQ(gradient_norm({3.0, -4.0}, 10.0).norm, 5.0);
+  EXPECT_EQ(gradient_norm({3.0, -4.0}, 10.0).scale, 1.0);
+  EXPECT_EQ(gradient_norm({3.0, -4.0}, 5.0).scale, 1.0);
+  EXPECT_EQ(gradient_norm({3.0, -4.0}, 2.5).scale, 0.5);
+  EXPECT_TRUE(std::isnan(gradient_norm({3.0, std::nan("")}, 2.5).scale));
+}
+
+TEST(OracleSgd, ByHand) {
+  Sgd sgd{.momentum = 0.5, .gradient_scale = 0.25};
+  std::vector<double> p{1.0};
+  sgd.step(p, {4.0}, 0.1);  // velocity 1
+  EXPECT_DOUBLE_EQ(p[0], 0.9);
+  sgd.step(p, {2.0}, 0.1);  // velocity 0.5 + 0.5
+  EXPECT_DOUBLE_EQ(p[0], 0.8);
+}
+
+TEST(OracleAdam, OnlyTheFirstParametersDecay) {
+  Adam adam;
+  adam.weight_decay = 0.5;
+  adam.decayed = 1;
+  std::vector<double> p{2.0, 2.0};
+  adam.step(p, {0.0, 0.0}, 0.1);
+  EXPECT_DOUBLE_EQ(p[0], 1.9);
+  EXPECT_DOUBLE_EQ(p[1], 2.0);
 }
 
 TEST(OracleAdam, FirstStepIsTheLearningRate) {

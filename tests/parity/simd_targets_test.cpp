@@ -149,6 +149,97 @@ TEST_P(SimdTargets, Penalties) {
   }
 }
 
+TEST_P(SimdTargets, ContractivePenalty) {
+  for (const Shape shape : shapes) {
+    for (int activation = 0; activation <= static_cast<int>(Activation::sigmoid); ++activation) {
+      const auto f = static_cast<Activation>(activation);
+      Random random(19);
+      constexpr std::int64_t inputs = 50;
+      std::vector<float> weights = random.normals(inputs * shape.columns, 0.3);
+      std::vector<float> pre = random.normals(shape.rows * shape.columns, 1.5);
+      std::vector<float> codes, gradient(pre.size(), 0.0f), weights_gradient(weights.size(), NAN);
+      for (const float x : pre)
+        codes.push_back(static_cast<float>(oracle::activate(f, x)));
+      double penalty = 0.0;
+      backend_.contractive_penalty(f, {weights.data(), inputs, shape.columns}, view(pre, shape),
+                                   view(codes, shape), 0.2f, 0.0f, view(gradient, shape),
+                                   {weights_gradient.data(), inputs, shape.columns}, &penalty);
+      const oracle::ContractiveOutput want = oracle::contractive_penalty(
+          f, {inputs, shape.columns, weights}, matrix(shape, pre), 0.2f);
+      const std::string name = "contractive " + std::to_string(activation);
+      const double unit = 1.0 / static_cast<double>(shape.rows);  // |W_k|^2 is about 4.5
+      expect_close(name, shape, std::vector<double>{penalty}, row({want.penalty}),
+                   {.relative = 1e-6});
+      expect_close(name + " gradient", shape, gradient, want.gradient,
+                   {.absolute = 4e-6 * unit, .relative = 2e-6});
+      expect_close(name + " weights gradient", {inputs, shape.columns}, weights_gradient,
+                   want.weights_gradient, {.absolute = 2e-7, .relative = 2e-6});
+    }
+  }
+}
+
+TEST_P(SimdTargets, L2PenaltyAndGradientNorm) {
+  for (const std::int64_t size : {1, 15, 16, 17, 9003}) {
+    Random random(20);
+    const std::vector<float> weights = random.normals(size);
+    std::vector<float> gradient(weights.size(), 0.0f);
+    double penalty = 0.0;
+    backend_.l2_penalty(weights, 0.5f, 3, gradient, &penalty);
+    const oracle::PenaltyOutput want = oracle::l2_penalty(widen(weights), 0.5, 3);
+    expect_close("l2", {1, size}, std::vector<double>{penalty}, row({want.penalty}),
+                 {.relative = 1e-13});
+    expect_close("l2 gradient", {1, size}, gradient, want.gradient, {});
+    OptimiserState state;
+    backend_.gradient_norm(weights, 0.25f, &state);
+    const oracle::GradientNorm limited = oracle::gradient_norm(widen(weights), 0.25);
+    expect_close("norm", {1, size}, std::vector<double>{state.gradient_norm}, row({limited.norm}),
+                 {.relative = 1e-13});
+    expect_close("scale", {1, size}, std::vector<float>{state.gradient_scale}, row({limited.scale}),
+                 {.relative = 1e-7});
+  }
+}
+
+TEST_P(SimdTargets, Corrupt) {
+  for (const Shape shape :
+       {Shape{1, 1}, Shape{3, 2}, Shape{1, 7}, Shape{5, 37}, Shape{33, 31}, Shape{300, 785}}) {
+    Random random(21);
+    std::vector<float> clean = random.uniforms(shape.rows * shape.columns);
+    const std::int64_t step = 40;
+    std::vector<float> noisy(clean.size(), NAN);
+    backend_.corrupt(view(clean, shape), {Noise::Kind::mask, 0.4f}, {}, 1ull << 40, &step,
+                     view(noisy, shape));
+    expect_close("mask", shape, noisy,
+                 oracle::corrupt(matrix(shape, clean), {Noise::Kind::mask, 0.4f}, 0.0, 0.0,
+                                 1ull << 40, step),
+                 {});
+    backend_.corrupt(view(clean, shape), {Noise::Kind::gaussian, 0.5f}, {-1.0f, 2.0f}, 1ull << 40,
+                     &step, view(noisy, shape));
+    expect_close("gaussian", shape, noisy,
+                 oracle::corrupt(matrix(shape, clean), {Noise::Kind::gaussian, 0.5f}, -1.0, 2.0,
+                                 1ull << 40, step),
+                 {.absolute = 5e-7, .relative = 1.2e-7});
+  }
+}
+
+TEST_P(SimdTargets, Sgd) {
+  for (const std::int64_t size : {1, 15, 16, 17, 1003}) {
+    Random random(22);
+    std::vector<float> p = random.normals(size), v(p.size());
+    std::vector<double> want = widen(p);
+    oracle::Sgd sgd{.momentum = 0.9f, .gradient_scale = 0.5};
+    OptimiserState state;
+    state.learning_rate = 0.01;
+    state.gradient_scale = 0.5f;
+    for (int step = 0; step < 5; ++step) {
+      const std::vector<float> g = random.normals(size);
+      backend_.sgd(p, g, v, 0.9f, &state);
+      sgd.step(want, widen(g), 0.01);
+    }
+    expect_close("parameters", {1, size}, p, row(want), {.absolute = 1e-6, .relative = 1e-6});
+    expect_close("velocity", {1, size}, v, row(sgd.velocity), {.absolute = 1e-6, .relative = 1e-6});
+  }
+}
+
 TEST_P(SimdTargets, Adam) {
   for (const std::int64_t size : {1, 15, 16, 17, 1003}) {
     Random random(14);
@@ -158,10 +249,14 @@ TEST_P(SimdTargets, Adam) {
     adam.beta1 = 0.9f;
     adam.beta2 = 0.999f;
     adam.epsilon = 1e-7f;
-    AdamState state;
+    adam.weight_decay = 0.5f;
+    adam.decayed = static_cast<std::size_t>(size / 2);
+    adam.gradient_scale = 0.5;
+    OptimiserState state;
+    state.gradient_scale = 0.5f;
     for (int step = 0; step < 5; ++step) {
       const std::vector<float> g = random.normals(size, 0.01);
-      backend_.adam(p, g, m, v, {}, &state);
+      backend_.adam(p, g, m, v, size / 2, {.weight_decay = 0.5f}, &state);
       adam.step(want, widen(g), 1e-3);
     }
     expect_close("parameters", {1, size}, p, row(want), {.absolute = 1e-6, .relative = 1e-6});
@@ -244,8 +339,17 @@ TEST(ThreadIndependence, FusedPasses) {
     backend.bias_activation_backward(Activation::elu, view(pre, shape), view(out, shape),
                                      view(gradient, shape), sums);
     backend.kl_penalty(view(t, shape), 0.05f, 0.1f, view(gradient, shape), mean, &penalty);
+    std::vector<float> weights_gradient(z.size()), noisy(z.size());
+    backend.contractive_penalty(Activation::gelu, view(t, shape), view(z, shape), view(out, shape),
+                                0.1f, 0.0f, view(gradient, shape), view(weights_gradient, shape),
+                                &penalty);
+    backend.l2_penalty(z, 0.1f, 3, gradient, &penalty);
+    const std::int64_t step = 5;
+    backend.corrupt(view(t, shape), {Noise::Kind::gaussian, 0.5f}, {0.0f, 1.0f}, 3, &step,
+                    view(noisy, shape));
     std::vector<double> all{loss, penalty};
-    for (const auto* values : {&gradient, &bias_gradient, &out, &sums, &mean})
+    for (const auto* values :
+         {&gradient, &bias_gradient, &out, &sums, &mean, &weights_gradient, &noisy})
       all.insert(all.end(), values->begin(), values->end());
     return all;
   });
@@ -269,8 +373,11 @@ TEST(ThreadIndependence, AdamStatisticsAndCovariance) {
     backend.covariance(view(x, shape), mean, covariance);
     all.insert(all.end(), covariance.begin(), covariance.end());
     std::vector<float> p = x, m(x.size()), v(x.size());
-    AdamState state;
-    backend.adam(p, x, m, v, {}, &state);
+    OptimiserState state;
+    backend.gradient_norm(x, 1.0f, &state);
+    backend.adam(p, x, m, v, 700003, {.weight_decay = 0.1f}, &state);
+    backend.sgd(p, x, m, 0.9f, &state);
+    all.push_back(state.gradient_norm);
     all.insert(all.end(), p.begin(), p.end());
     return all;
   });

@@ -130,19 +130,45 @@ class Operations {
                         penalty.data());
     backend_.kl_penalty(codes.matrix(rows, columns), 0.05f, 0.2f, gradient.matrix(rows, columns),
                         means.span(), penalty.data());
+    Buffer<float> weights = normals(5 * columns), weights_gradient = normals(5 * columns);
+    for (const Activation activation : {Activation::sigmoid, Activation::gelu}) {
+      backend_.contractive_penalty(activation, weights.matrix(5, columns),
+                                   pre.matrix(rows, columns), codes.matrix(rows, columns), 0.1f,
+                                   0.5f, gradient.matrix(rows, columns),
+                                   weights_gradient.matrix(5, columns), penalty.data());
+    }
+    backend_.l2_penalty(std::as_const(weights).span(), 0.1f, rows, weights_gradient.span(),
+                        penalty.data());
     keep("penalised gradient", gradient);
+    keep("penalised weights_gradient", weights_gradient);
     keep("mean_activation", means);
     keep("penalty", penalty);
 
+    Buffer<std::int64_t> steps_done = filled(std::vector<std::int64_t>{3});
+    for (const Noise noise : {Noise{Noise::Kind::gaussian, 0.5f}, Noise{Noise::Kind::mask, 0.5f}}) {
+      Buffer<float> noisy(backend_, size);
+      backend_.corrupt(targets.matrix(rows, columns), noise, {0.0f, 1.0f}, 7, steps_done.data(),
+                       noisy.matrix(rows, columns));
+      keep("noisy", noisy);
+    }
+
     Buffer<float> p = normals(size), g = normals(size), m = zeros<float>(size),
                   v = zeros<float>(size);
-    AdamState start;
+    OptimiserState start;
     start.learning_rate = 1e-3;
-    Buffer<AdamState> state = filled(std::vector<AdamState>{start});
-    for (int step = 0; step < 2; ++step)
-      backend_.adam(p.span(), std::as_const(g).span(), m.span(), v.span(), {}, state.data());
+    Buffer<OptimiserState> state = filled(std::vector<OptimiserState>{start});
+    for (int step = 0; step < 2; ++step) {
+      backend_.gradient_norm(std::as_const(g).span(), 1.0f, state.data());
+      backend_.adam(p.span(), std::as_const(g).span(), m.span(), v.span(), size / 2,
+                    {.weight_decay = 0.1f}, state.data());
+      backend_.sgd(p.span(), std::as_const(g).span(), m.span(), 0.9f, state.data());
+    }
     keep("parameters", p);
     keep("second_moment", v);
+    const OptimiserState after = state.download()[0];
+    results_.emplace_back("state",
+                          std::vector<double>{static_cast<double>(after.step), after.gradient_norm,
+                                              static_cast<double>(after.gradient_scale)});
 
     Buffer<float> a = normals(rows * 5), b = normals(5 * columns), c(backend_, size);
     backend_.gemm(Transpose::no, Transpose::no, 1.0f, a.matrix(rows, 5), b.matrix(5, columns), 0.0f,
