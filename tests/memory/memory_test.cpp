@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 #include <string>
 
@@ -15,7 +17,6 @@
 #include "hourglass/scores.hpp"
 #include "hourglass/training.hpp"
 #include "hourglass/tsne.hpp"
-#include "tests/data/scratch.hpp"
 #include "tests/oracle/parity.hpp"
 #include "tests/oracle/recording_backend.hpp"
 
@@ -154,6 +155,17 @@ AutoencoderSpec spec_of(std::int64_t inputs, std::vector<std::int64_t> hidden) {
   return spec;
 }
 
+class TemporaryFile {
+ public:
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = (std::filesystem::temp_directory_path() /
+                       ("hourglass-memory-test-" + std::to_string(getpid())))
+                          .string();
+};
+
 TEST_P(MemoryPlans, OfTraining) {
   struct Case {
     std::int64_t rows, columns;
@@ -162,22 +174,21 @@ TEST_P(MemoryPlans, OfTraining) {
     Activation activation;
     TrainingOptions options{};
   };
-  const testing::Scratch scratch;
-  for (const Case& c :
-       {Case{20000, 784, {32}, 256, 0, Activation::relu},
-        Case{3000, 784, {1024, 64, 2}, 256, 5000, Activation::gelu},
-        Case{40000, 5, {3}, 40000, 0, Activation::selu},
-        Case{1000, 3000, {512}, 1000, 100, Activation::tanh},
-        Case{3000,
-             784,
-             {256},
-             1024,
-             100,
-             Activation::relu,
-             {.optimiser = Optimiser::sgd,
-             .noise = {Noise::Kind::gaussian, 0.5f},
-             .patience = 1,
-             .checkpoint = {.path = scratch.path("checkpoint"), .every_epochs = 1}}}}) {
+  const TemporaryFile checkpoint;
+  for (const Case& c : {Case{20000, 784, {32}, 256, 0, Activation::relu},
+                        Case{3000, 784, {1024, 64, 2}, 256, 5000, Activation::gelu},
+                        Case{40000, 5, {3}, 40000, 0, Activation::selu},
+                        Case{1000, 3000, {512}, 1000, 100, Activation::tanh},
+                        Case{3000,
+                             784,
+                             {256},
+                             1024,
+                             100,
+                             Activation::relu,
+                             {.optimiser = Optimiser::sgd,
+                             .noise = {Noise::Kind::gaussian, 0.5f},
+                             .patience = 1,
+                             .checkpoint = {.path = checkpoint.path(), .every_epochs = 1}}}}) {
     AutoencoderSpec spec = spec_of(c.columns, c.hidden);
     spec.activation = c.activation;
     const Dataset data = random_bytes(c.rows, c.columns);
