@@ -66,13 +66,14 @@ __global__ void __launch_bounds__(strip_threads)
 }
 
 /// share = lambda / B; gradient is null where it is not asked for.
-template <Activation f, int V>
+template <Activation f, int V, bool curved = is_curved(f),
+          bool reads_pre = !derivative_from_output(f)>
 __global__ void __launch_bounds__(strip_threads)
     slopes_kernel(Strips strips, const float* __restrict__ pre, const float* __restrict__ codes,
                   Strips weight_strips, const double* __restrict__ norms, double share,
                   float* __restrict__ gradient, double* __restrict__ partials) {
   __shared__ float factors[strip_columns];
-  const bool with_gradient = is_curved(f) && gradient != nullptr;
+  const bool with_gradient = curved && gradient != nullptr;
   if (with_gradient) column_factors<V>(strips, weight_strips, norms, share, factors);
   const StripThread<V> place(strips);
   double sum[V] = {};
@@ -82,7 +83,7 @@ __global__ void __launch_bounds__(strip_threads)
     for (std::int64_t row = place.row; row < place.row_end; row += place.row_stride) {
       const std::int64_t at = row * strips.columns + place.column;
       const Pack<float, V> h = load_pack<V>(codes + at);
-      const Pack<float, V> a = derivative_from_output(f) ? h : load_pack<V>(pre + at);
+      const Pack<float, V> a = reads_pre ? load_pack<V>(pre + at) : h;
       Pack<float, V> slope;
 #pragma unroll
       for (int v = 0; v < V; ++v) {
