@@ -34,8 +34,7 @@ Experiment denoising(std::string id, std::string title, std::string_view noise) 
 }
 
 Experiment contractive(std::string id, std::string title, float weight) {
-  Experiment experiment =
-      autoencoder(id, id, std::move(title), {32}, View::none, "none", Activation::sigmoid);
+  Experiment experiment = autoencoder(id, id, std::move(title), {32}, View::none);
   experiment.contractive = weight;
   return experiment;
 }
@@ -75,7 +74,7 @@ const std::vector<Experiment>& all_experiments() {
       denoising("denoising-gaussian", "32 rectified units, inputs with Gaussian noise",
                 "gaussian:0.5"),
       denoising("denoising-mask", "32 rectified units, inputs with masked pixels", "mask:0.3"),
-      contractive("contractive", "32 sigmoid units, penalty on the Jacobian of the code", 1e-3f),
+      contractive("contractive", "32 rectified units, penalty on the Jacobian of the code", 1e-3f),
       pca("pca-32", "The first 32 principal components", 32, View::tsne),
       pca("pca-2", "The first 2 principal components", 2, View::plane),
   };
