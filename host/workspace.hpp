@@ -48,6 +48,13 @@ class WorkspaceModel {
     return scratch(strips(columns));
   }
 
+  /// Of B rows, D inputs and K code units: sums over the batch and over the weights.
+  [[nodiscard]] Workspace contractive_penalty(std::int64_t rows, std::int64_t inputs,
+                                              std::int64_t units) const {
+    if (on_host_) return {bytes_of<double>({blocks(std::max(rows, inputs), 32) + 3, units}), 0};
+    return scratch(2 * strips(units));
+  }
+
   [[nodiscard]] Workspace column_statistics(std::int64_t rows, std::int64_t columns) const {
     if (on_host_) return {bytes_of<double>({blocks(rows, 2048), columns}), 0};
     return scratch(strips(columns));

@@ -59,21 +59,24 @@ __global__ void __launch_bounds__(corrupt_threads)
     const Philox4 words = philox4x32(seed, static_cast<std::uint64_t>(at),
                                      static_cast<std::uint32_t>(RandomStream::noise), substream);
     const std::int64_t begin = at * group;
+    const bool whole = V == group && begin + group <= size;
     Pack<float, group> x{};
-    if (V == group && begin + group <= size) {
+    if (whole) {
       x = load_pack<group>(clean + begin);
-      noise(words, x);
-      store_pack(noisy + begin, x);
-      continue;
-    }
+    } else {
 #pragma unroll
-    for (int i = 0; i < group; ++i) {
-      if (begin + i < size) x.value[i] = clean[begin + i];
+      for (int i = 0; i < group; ++i) {
+        if (begin + i < size) x.value[i] = clean[begin + i];
+      }
     }
     noise(words, x);
+    if (whole) {
+      store_pack(noisy + begin, x);
+    } else {
 #pragma unroll
-    for (int i = 0; i < group; ++i) {
-      if (begin + i < size) noisy[begin + i] = x.value[i];
+      for (int i = 0; i < group; ++i) {
+        if (begin + i < size) noisy[begin + i] = x.value[i];
+      }
     }
   }
 }

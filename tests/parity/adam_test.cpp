@@ -104,7 +104,8 @@ TEST_P(Adam, ShrinksTheFirstParametersAlone) {
   for (const std::int64_t size : {1, 33, 257, 785}) {
     for (const std::int64_t decayed :
          {std::int64_t{0}, std::int64_t{1}, size / 3, size - 1, size}) {
-      compare(++seed, size,
+      ++seed;
+      compare(seed, size,
               {.options = {.weight_decay = 0.3f},
                .learning_rate = 0.1,
                .decayed = decayed,

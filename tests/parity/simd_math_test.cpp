@@ -36,6 +36,11 @@ enum class Function {
   gelu,
   relu_derivative,
   gelu_derivative,
+  elu_second_derivative,
+  selu_second_derivative,
+  gelu_second_derivative,
+  tanh_second_derivative,
+  sigmoid_second_derivative,
   bce_loss,
   bce_longest_sum,
   bce_gradient
@@ -47,6 +52,12 @@ enum class Function {
 HWY_BEFORE_NAMESPACE();
 namespace hourglass::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+/// f'' as the operations take it, from what f gives.
+template <Activation f, class D, class V = hn::Vec<D>>
+V second_derivative(D d, V x) {
+  return activation_second_derivative<f>(d, x, activate<f>(d, x));
+}
 
 template <class D, class V = hn::Vec<D>>
 V evaluate(Function function, D d, V x) {
@@ -81,6 +92,16 @@ V evaluate(Function function, D d, V x) {
       return activation_derivative<Activation::relu>(d, x, x);
     case Function::gelu_derivative:
       return activation_derivative<Activation::gelu>(d, x, x);
+    case Function::elu_second_derivative:
+      return second_derivative<Activation::elu>(d, x);
+    case Function::selu_second_derivative:
+      return second_derivative<Activation::selu>(d, x);
+    case Function::gelu_second_derivative:
+      return second_derivative<Activation::gelu>(d, x);
+    case Function::tanh_second_derivative:
+      return second_derivative<Activation::tanh>(d, x);
+    case Function::sigmoid_second_derivative:
+      return second_derivative<Activation::sigmoid>(d, x);
     case Function::bce_loss:
       bce.add(x, target, all);
       return bce.total();
@@ -270,6 +291,32 @@ TEST_P(SimdMath, Activations) {
   EXPECT_EQ(evaluate(Function::elu, -infinity), -1.0f);
   EXPECT_EQ(evaluate(Function::elu, infinity), infinity);
   EXPECT_EQ(evaluate(Function::gelu, infinity), infinity);
+}
+
+TEST_P(SimdMath, SecondDerivatives) {
+  // All but that of gelu follow from the rounded output of f: only an absolute error can be
+  // promised.
+  constexpr double lambda = 1.0507009873554804934, alpha = 1.6732632423543772848;
+  const auto square = [](double x) { return x * x; };
+  expect_accurate(Function::elu_second_derivative, -100.0, 10.0, 0.0, 2.5e-7,
+                  [](double x) { return x > 0 ? 0.0 : std::exp(x); });
+  expect_accurate(Function::selu_second_derivative, -100.0, 10.0, 0.0, 5e-7,
+                  [&](double x) { return x > 0 ? 0.0 : lambda * alpha * std::exp(x); });
+  expect_accurate(Function::gelu_second_derivative, -20.0, 20.0, 0.0, 2e-7,
+                  [&](double x) { return exact_pdf(x) * (2.0 - square(x)); });
+  // An error of tanh of 2.5 units, four times, and the rounding of its square.
+  expect_accurate(Function::tanh_second_derivative, -12.0, 12.0, 0.0, 1.5e-6,
+                  [&](double x) { return -2.0 * std::tanh(x) * (1.0 - square(std::tanh(x))); });
+  expect_accurate(Function::sigmoid_second_derivative, -110.0, 110.0, 0.0, 1e-7, [](double x) {
+    return exact_sigmoid(x) * exact_sigmoid(-x) * (1.0 - 2.0 * exact_sigmoid(x));
+  });
+  for (const Function f : {Function::elu_second_derivative, Function::selu_second_derivative,
+                           Function::gelu_second_derivative, Function::tanh_second_derivative,
+                           Function::sigmoid_second_derivative}) {
+    EXPECT_TRUE(std::isnan(evaluate(f, nan))) << static_cast<int>(f);
+    EXPECT_TRUE(std::isfinite(evaluate(f, 1e30f))) << static_cast<int>(f);
+    EXPECT_TRUE(std::isfinite(evaluate(f, -1e30f))) << static_cast<int>(f);
+  }
 }
 
 TEST_P(SimdMath, Bce) {
