@@ -16,7 +16,7 @@ static_assert(std::endian::native == std::endian::little,
               "the readers swap bytes for little-endian machines only");
 
 template <class T>
-void reverse_bytes(std::vector<T>& values) {
+void reverse_bytes(std::span<T> values) {
   for (T& value : values) {
     std::array<std::uint8_t, sizeof(T)> bytes;
     std::memcpy(bytes.data(), &value, sizeof(T));
@@ -28,7 +28,7 @@ void reverse_bytes(std::vector<T>& values) {
 template <class T>
 ArrayValues read_values(InputFile& file, std::uint64_t count, ByteOrder order) {
   std::vector<T> values = file.read_elements<T>(count);
-  if (order == ByteOrder::big && sizeof(T) > 1) reverse_bytes(values);
+  if (order == ByteOrder::big && sizeof(T) > 1) reverse_bytes(std::span(values));
   return values;
 }
 
@@ -91,20 +91,33 @@ std::uint64_t element_count(const std::string& path, const std::vector<std::int6
   return bytes / bytes_of(type);
 }
 
-Array read_array(InputFile& file, std::vector<std::int64_t> shape, ElementType type,
-                 ByteOrder order) {
-  const std::uint64_t count = element_count(file.path(), shape, type);
-  const std::uint64_t expected = file.offset() + count * bytes_of(type);
+std::uint64_t check_size(const InputFile& file, const ArrayHeader& header) {
+  const std::uint64_t count = element_count(file.path(), header.shape, header.type);
+  const std::uint64_t expected = file.offset() + count * bytes_of(header.type);
   if (const auto size = file.size(); size && *size != expected) {
     throw InputError(fmt::format("{}: has {} bytes, expected {}: {} of header and {} of {}",
-                                 file.path(), *size, expected, file.offset(), shape_text(shape),
-                                 name_of(type)));
+                                 file.path(), *size, expected, file.offset(),
+                                 shape_text(header.shape), name_of(header.type)));
   }
+  return expected;
+}
+
+Array read_array(InputFile& file, ArrayHeader header) {
+  const std::uint64_t expected = check_size(file, header);
+  const std::uint64_t count = (expected - file.offset()) / bytes_of(header.type);
   Array array;
-  array.values = traits_of(type).read(file, count, order);
-  array.shape = std::move(shape);
+  array.values = traits_of(header.type).read(file, count, header.order);
+  array.shape = std::move(header.shape);
   file.expect_end(expected);
   return array;
+}
+
+void swap_bytes(std::span<float> values) {
+  reverse_bytes(values);
+}
+
+void swap_bytes(std::span<double> values) {
+  reverse_bytes(values);
 }
 
 }  // namespace hourglass

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -28,6 +29,13 @@ struct Array {
 
 enum class ByteOrder { little, big };
 
+/// What the header of a file says of the elements that follow it.
+struct ArrayHeader {
+  std::vector<std::int64_t> shape;  ///< one or more dimensions
+  ElementType type = ElementType::u8;
+  ByteOrder order = ByteOrder::little;
+};
+
 [[nodiscard]] const char* name_of(ElementType type);
 [[nodiscard]] std::size_t bytes_of(ElementType type);
 
@@ -39,9 +47,16 @@ enum class ByteOrder { little, big };
 [[nodiscard]] std::uint64_t element_count(const std::string& path,
                                           const std::vector<std::int64_t>& shape, ElementType type);
 
-/// The rest of `file` as the elements of an array of this shape; throws InputError where the file
+/// Throws InputError where the size of `file`, whose header has just been read, is known and not
+/// what the header promises, or element_count() does. Gives the size that the data must have.
+std::uint64_t check_size(const InputFile& file, const ArrayHeader& header);
+
+/// The rest of `file` as the elements that its header promises; throws InputError where the file
 /// holds fewer or more.
-[[nodiscard]] Array read_array(InputFile& file, std::vector<std::int64_t> shape, ElementType type,
-                               ByteOrder order);
+[[nodiscard]] Array read_array(InputFile& file, ArrayHeader header);
+
+/// In place: from one byte order to the other.
+void swap_bytes(std::span<float> values);
+void swap_bytes(std::span<double> values);
 
 }  // namespace hourglass

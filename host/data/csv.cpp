@@ -9,7 +9,6 @@
 #include <string_view>
 #include <utility>
 
-#include "host/data/atomic_file.hpp"
 #include "host/data/input_file.hpp"
 #include "hourglass/error.hpp"
 
@@ -187,19 +186,18 @@ std::vector<std::int32_t> read_csv_labels(const std::string& path) {
   return labels;
 }
 
-void write_csv(const std::string& path, const Matrix& matrix, char delimiter) {
-  AtomicFile file(path);
-  fmt::memory_buffer line;
-  for (std::int64_t i = 0; i < matrix.rows; ++i) {
-    line.clear();
-    for (std::int64_t j = 0; j < matrix.columns; ++j) {
-      if (j > 0) line.push_back(delimiter);
-      fmt::format_to(std::back_inserter(line), "{}", matrix(i, j));
+std::string csv_lines(std::span<const float> values, std::int64_t columns, char delimiter) {
+  fmt::memory_buffer text;
+  std::int64_t column = 0;
+  for (const float value : values) {
+    if (column > 0) text.push_back(delimiter);
+    fmt::format_to(std::back_inserter(text), "{}", value);
+    if (++column == columns) {
+      text.push_back('\n');
+      column = 0;
     }
-    line.push_back('\n');
-    file.write(std::string_view(line.data(), line.size()));
   }
-  file.commit();
+  return fmt::to_string(text);
 }
 
 }  // namespace hourglass

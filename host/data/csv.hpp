@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,9 @@ namespace hourglass {
 /// One column of whole numbers within 32 bits; 3.0 counts as one.
 [[nodiscard]] std::vector<std::int32_t> read_csv_labels(const std::string& path);
 
-/// The shortest decimal text that gives the same float32 back; no header. Written atomically.
-void write_csv(const std::string& path, const Matrix& matrix, char delimiter);
+/// Rows of `columns` values as lines of text: the shortest decimals that give the same float32
+/// back.
+[[nodiscard]] std::string csv_lines(std::span<const float> values, std::int64_t columns,
+                                    char delimiter);
 
 }  // namespace hourglass

@@ -3,106 +3,51 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <functional>
-#include <limits>
 #include <numeric>
-#include <span>
 #include <type_traits>
 #include <utility>
 
 #include "host/data/array.hpp"
+#include "host/data/atomic_file.hpp"
 #include "host/data/csv.hpp"
 #include "host/data/datasets.hpp"
+#include "host/data/feature_array.hpp"
 #include "host/data/idx.hpp"
 #include "host/data/npy.hpp"
+#include "host/data/value_check.hpp"
 #include "hourglass/error.hpp"
+#include "kernels/checks.hpp"
 
 namespace hourglass {
 namespace {
 
-enum class Format { idx, npy, csv };
-
-Format format_of(const std::string& path) {
-  const std::string extension = data_extension(path);
-  if (extension == ".npy") return Format::npy;
-  if (extension == ".csv" || extension == ".tsv") return Format::csv;
-  return Format::idx;
-}
-
 Array read_binary(const std::string& path) {
-  return format_of(path) == Format::npy ? read_npy(path) : read_idx(path);
-}
-
-void check_finite(const std::string& name, std::span<const float> values, std::int64_t columns) {
-  // Whole blocks without a branch an element, so that the compiler vectorises; a bad one is then
-  // searched.
-  constexpr std::size_t block = 4096;
-  for (std::size_t begin = 0; begin < values.size(); begin += block) {
-    const auto part = values.subspan(begin, std::min(block, values.size() - begin));
-    unsigned bad = 0;
-    for (const float value : part) {
-      bad |= static_cast<unsigned>(!(std::abs(value) <= std::numeric_limits<float>::max()));
-    }
-    if (bad == 0) continue;
-    const auto first =
-        std::find_if(part.begin(), part.end(), [](float value) { return !std::isfinite(value); });
-    const auto at = static_cast<std::int64_t>(begin) + (first - part.begin());
-    throw InputError(
-        fmt::format("{}: row {}, column {} (counted from 0) is {}, expected finite numbers", name,
-                    at / columns, at % columns, *first));
-  }
-}
-
-// float64 to float32. A finite value may lie beyond float32: that is another mistake than an
-// infinite one.
-std::vector<float> narrow(const std::string& name, const std::vector<double>& values,
-                          std::int64_t columns) {
-  std::vector<float> narrowed(values.size());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    narrowed[i] = static_cast<float>(values[i]);
-    if (std::isfinite(values[i]) && !std::isfinite(narrowed[i])) {
-      const auto at = static_cast<std::int64_t>(i);
-      throw InputError(fmt::format(
-          "{}: row {}, column {} (counted from 0) is {}, expected values within float32's range",
-          name, at / columns, at % columns, values[i]));
-    }
-  }
-  return narrowed;
+  return format_of(path) == FileFormat::npy ? read_npy(path) : read_idx(path);
 }
 
 Dataset dataset_from_array(const std::string& name, Array array) {
-  if (array.shape.size() < 2) {
-    throw InputError(fmt::format(
-        "{}: has one dimension of {} elements, expected rows of features: two dimensions or more",
-        name, array.shape[0]));
-  }
+  const FeatureShape shape = feature_shape(name, array.shape, array.type());
   Dataset data;
   data.name = name;
-  data.rows = array.shape[0];
-  data.columns = std::accumulate(array.shape.begin() + 1, array.shape.end(), std::int64_t{1},
-                                 std::multiplies<>());
-  if (array.shape.size() >= 3 && array.shape[1] * array.shape[2] == data.columns) {
-    data.image_height = array.shape[1];
-    data.image_width = array.shape[2];
+  data.rows = shape.rows;
+  data.columns = shape.columns;
+  data.image_height = shape.image_height;
+  data.image_width = shape.image_width;
+  if (array.type() == ElementType::u8) {
+    data.values = std::get<std::vector<std::uint8_t>>(std::move(array.values));
+    return data;
   }
-  switch (array.type()) {
-    case ElementType::u8:
-      data.values = std::get<std::vector<std::uint8_t>>(std::move(array.values));
-      break;
-    case ElementType::f32:
-      data.values = std::get<std::vector<float>>(std::move(array.values));
-      break;
-    case ElementType::f64:
-      data.values = narrow(name, std::get<std::vector<double>>(array.values), data.columns);
-      break;
-    default:
-      throw InputError(fmt::format(
-          "{}: holds {} elements, expected uint8, float32 or float64: save them as one of these",
-          name, name_of(array.type())));
+  if (array.type() == ElementType::f32) {
+    data.values = std::get<std::vector<float>>(std::move(array.values));
+  } else {
+    const auto& wide = std::get<std::vector<double>>(array.values);
+    std::vector<float> narrowed(wide.size());
+    narrow(name, wide, 0, data.columns, narrowed.data());
+    data.values = std::move(narrowed);
   }
-  if (!data.is_bytes()) check_finite(name, std::get<1>(data.values), data.columns);
+  check_values(name, std::get<1>(data.values), 0, data.columns, ValueCheck::finite);
   return data;
 }
 
@@ -182,7 +127,7 @@ Dataset Dataset::from_matrix(std::string name, Matrix matrix) {
 
 Dataset load_dataset(const std::string& source) {
   if (const auto part = parse_named_part(source)) return load_named(source, *part);
-  if (format_of(source) == Format::csv) return Dataset::from_matrix(source, read_csv(source));
+  if (format_of(source) == FileFormat::csv) return Dataset::from_matrix(source, read_csv(source));
   return dataset_from_array(source, read_binary(source));
 }
 
@@ -191,7 +136,7 @@ std::vector<std::int32_t> load_labels(const std::string& source, std::int64_t ex
   if (const auto part = parse_named_part(source)) {
     const std::vector<DatasetFile> files = fetch_dataset(part->dataset->name);
     labels = labels_from_array(source, read_idx(files[part->test ? 3 : 1].path));
-  } else if (format_of(source) == Format::csv) {
+  } else if (format_of(source) == FileFormat::csv) {
     labels = read_csv_labels(source);
   } else {
     labels = labels_from_array(source, read_binary(source));
@@ -217,19 +162,67 @@ Matrix load_matrix(const std::string& source) {
   return matrix;
 }
 
-void save_matrix(const std::string& path, const Matrix& matrix) {
+struct MatrixWriter::Target {
+  Target(const std::string& path, std::int64_t column_count, std::int64_t rows, char between)
+      : file(path),
+        columns(column_count),
+        rows_left(column_count > 0 ? rows : 0),
+        delimiter(between) {}
+
+  AtomicFile file;
+  std::int64_t columns;
+  std::int64_t rows_left;
+  char delimiter;  ///< 0 for .npy
+};
+
+MatrixWriter::MatrixWriter(const std::string& path, std::int64_t rows, std::int64_t columns) {
   std::string extension = data_extension(path);
-  // The writers do not compress: "codes.npy.gz" would be a lie.
+  // Nothing is compressed here: "codes.npy.gz" would be a lie.
   if (path.ends_with(".gz")) extension = ".gz";
-  if (extension == ".npy") {
-    write_npy(path, matrix);
-  } else if (extension == ".csv" || extension == ".tsv") {
-    write_csv(path, matrix, extension == ".csv" ? ',' : '\t');
-  } else {
+  if (extension != ".npy" && extension != ".csv" && extension != ".tsv") {
     throw UsageError(fmt::format(
         "{}: cannot tell the format to write, expected a name that ends in .npy, .csv or .tsv",
         path));
   }
+  const char delimiter = extension == ".csv" ? ',' : extension == ".tsv" ? '\t' : '\0';
+  target_ = std::make_unique<Target>(path, columns, rows, delimiter);
+  if (delimiter == '\0') target_->file.write(npy_header(rows, columns));
+}
+
+MatrixWriter::MatrixWriter(MatrixWriter&&) noexcept = default;
+MatrixWriter& MatrixWriter::operator=(MatrixWriter&&) noexcept = default;
+MatrixWriter::~MatrixWriter() = default;
+
+void MatrixWriter::write(std::span<const float> values) {
+  const std::int64_t columns = target_->columns;
+  const auto count = static_cast<std::int64_t>(values.size());
+  const std::int64_t rows = columns > 0 ? count / columns : 0;
+  require(rows * columns == count && rows <= target_->rows_left, "MatrixWriter::write",
+          "whole rows, no more than were announced");
+  target_->rows_left -= rows;
+  if (target_->delimiter == '\0') {
+    target_->file.write(std::as_bytes(values));
+    return;
+  }
+  // Text takes more than twice the memory of its numbers.
+  const std::int64_t block = std::max<std::int64_t>(4096 / std::max<std::int64_t>(columns, 1), 1);
+  for (std::int64_t first = 0; first < rows; first += block) {
+    const std::int64_t part = std::min(block, rows - first);
+    target_->file.write(csv_lines(values.subspan(static_cast<std::size_t>(first * columns),
+                                                 static_cast<std::size_t>(part * columns)),
+                                  columns, target_->delimiter));
+  }
+}
+
+void MatrixWriter::commit() {
+  require(target_->rows_left == 0, "MatrixWriter::commit", "all rows to be written");
+  target_->file.commit();
+}
+
+void save_matrix(const std::string& path, const Matrix& matrix) {
+  MatrixWriter writer(path, matrix.rows, matrix.columns);
+  writer.write(matrix.values);
+  writer.commit();
 }
 
 }  // namespace hourglass

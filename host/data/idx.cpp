@@ -37,7 +37,7 @@ ElementType element_type(const std::string& path, std::uint8_t code) {
 
 }  // namespace
 
-Array read_idx(InputFile& file) {
+ArrayHeader read_idx_header(InputFile& file) {
   std::array<std::uint8_t, 4> magic{};
   file.read_header(magic.data(), magic.size(), "the IDX magic number");
   if (magic[0] != 0 || magic[1] != 0) {
@@ -61,12 +61,13 @@ Array read_idx(InputFile& file) {
                     static_cast<std::int64_t>(size[1]) << 16 |
                     static_cast<std::int64_t>(size[2]) << 8 | static_cast<std::int64_t>(size[3]));
   }
-  return read_array(file, std::move(shape), type, ByteOrder::big);
+  return {std::move(shape), type, ByteOrder::big};
 }
 
 Array read_idx(const std::string& path) {
   InputFile file(path);
-  return read_idx(file);
+  ArrayHeader header = read_idx_header(file);
+  return read_array(file, std::move(header));
 }
 
 }  // namespace hourglass

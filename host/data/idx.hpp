@@ -8,10 +8,12 @@
 
 namespace hourglass {
 
-/// Types 08 (uint8), 09 (int8), 0B (int16), 0C (int32), 0D (float32), 0E (float64); raw or
-/// gzip-compressed; 1 to 8 dimensions. The file must hold exactly the elements that its sizes
-/// promise. Throws InputError that names the file, the byte and what was expected.
-[[nodiscard]] Array read_idx(InputFile& file);
+/// The header of `file`, which is at its first byte and is then at the first element: types 08
+/// (uint8), 09 (int8), 0B (int16), 0C (int32), 0D (float32), 0E (float64); 1 to 8 dimensions.
+/// Throws InputError that names the file, the byte and what was expected.
+[[nodiscard]] ArrayHeader read_idx_header(InputFile& file);
+/// Raw or gzip-compressed. The file must hold exactly the elements that its sizes promise. The same
+/// errors, and those of read_array().
 [[nodiscard]] Array read_idx(const std::string& path);
 
 }  // namespace hourglass

@@ -67,6 +67,11 @@ std::optional<std::uint64_t> InputFile::size() const {
   return compressed_ ? std::nullopt : file_size_;
 }
 
+int InputFile::take_descriptor() {
+  buffer_begin_ = buffer_end_ = 0;
+  return std::exchange(descriptor_, -1);
+}
+
 std::size_t InputFile::read_descriptor(void* out, std::size_t bytes) {
   auto* next = static_cast<std::uint8_t*>(out);
   std::size_t got = 0;

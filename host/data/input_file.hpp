@@ -60,6 +60,11 @@ class InputFile {
   [[nodiscard]] std::uint64_t offset() const { return offset_; }
   /// The size of the data, where it is known beforehand: raw regular files.
   [[nodiscard]] std::optional<std::uint64_t> size() const;
+  /// Where the data lies in the file as it is read, byte for byte, and its size is known: a raw
+  /// regular file.
+  [[nodiscard]] bool seekable() const { return !compressed_ && file_size_.has_value(); }
+  /// The open file, which the caller is to close from now on. Nothing can be read here any more.
+  [[nodiscard]] int take_descriptor();
 
  private:
   bool refill();

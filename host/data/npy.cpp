@@ -7,12 +7,10 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "host/data/atomic_file.hpp"
 #include "hourglass/error.hpp"
 
 namespace hourglass {
@@ -176,8 +174,8 @@ class HeaderParser {
 
 }  // namespace
 
-Array read_npy(const std::string& path) {
-  InputFile file(path);
+ArrayHeader read_npy_header(InputFile& file) {
+  const std::string& path = file.path();
   std::array<char, 8> start{};
   file.read_header(start.data(), start.size(), "the .npy magic number and version");
   if (std::string_view(start.data(), magic.size()) != magic) {
@@ -210,26 +208,27 @@ Array read_npy(const std::string& path) {
     throw InputError(fmt::format(
         "{}: is in Fortran order, expected C order: save numpy.ascontiguousarray(array)", path));
   }
-  return read_array(file, std::move(*header.shape), *header.type, ByteOrder::little);
+  return {std::move(*header.shape), *header.type, ByteOrder::little};
 }
 
-void write_npy(const std::string& path, const Matrix& matrix) {
-  std::string header =
-      fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", matrix.rows,
-                  matrix.columns);
-  constexpr std::size_t prefix = 10;  // magic, version, length
-  const std::size_t total = (prefix + header.size() + 1 + 63) / 64 * 64;
-  header.resize(total - prefix - 1, ' ');
-  header += '\n';
+Array read_npy(const std::string& path) {
+  InputFile file(path);
+  ArrayHeader header = read_npy_header(file);
+  return read_array(file, std::move(header));
+}
 
-  AtomicFile file(path);
-  file.write(magic);
-  const std::array<char, 4> version_and_length{1, 0, static_cast<char>(header.size() & 0xff),
-                                               static_cast<char>(header.size() >> 8)};
-  file.write(std::string_view(version_and_length.data(), version_and_length.size()));
-  file.write(header);
-  file.write(std::as_bytes(std::span(matrix.values)));
-  file.commit();
+std::string npy_header(std::int64_t rows, std::int64_t columns) {
+  std::string dictionary =
+      fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", rows, columns);
+  constexpr std::size_t prefix = 10;  // magic, version, length
+  const std::size_t total = (prefix + dictionary.size() + 1 + 63) / 64 * 64;
+  dictionary.resize(total - prefix - 1, ' ');
+  dictionary += '\n';
+
+  std::string header(magic);
+  header += {1, 0, static_cast<char>(dictionary.size() & 0xff),
+             static_cast<char>(dictionary.size() >> 8)};
+  return header + dictionary;
 }
 
 }  // namespace hourglass

@@ -2,20 +2,23 @@
 // gives element type, order and shape), then the elements. Versions 1 to 3, little-endian, C order.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "host/data/array.hpp"
-#include "hourglass/matrix.hpp"
 
 namespace hourglass {
 
-/// Booleans are read as uint8. Throws InputError that names the file, the place and what was
-/// expected; for Fortran order, big-endian and other element types it says how to save the array so
-/// that it can be read.
+/// The header of `file`, which is at its first byte and is then at the first element. Booleans are
+/// read as uint8. Throws InputError that names the file, the place and what was expected; for
+/// Fortran order, big-endian and other element types it says how to save the array so that it can
+/// be read.
+[[nodiscard]] ArrayHeader read_npy_header(InputFile& file);
+/// The same errors, and those of read_array().
 [[nodiscard]] Array read_npy(const std::string& path);
 
-/// Version 1.0, float32, C order, 2-D; the elements begin at a multiple of 64 bytes. Written
-/// atomically.
-void write_npy(const std::string& path, const Matrix& matrix);
+/// What a .npy file of float32 in C order begins with: version 1.0; the elements that follow lie at
+/// a multiple of 64 bytes.
+[[nodiscard]] std::string npy_header(std::int64_t rows, std::int64_t columns);
 
 }  // namespace hourglass

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -55,6 +57,27 @@ Matrix load_matrix(const std::string& source);
 /// target, then renamed, so that a reader never sees half a file. Throws UsageError for another
 /// extension, InputError where the file cannot be written.
 void save_matrix(const std::string& path, const Matrix& matrix);
+
+/// Writes the file that save_matrix() does, from rows that come one after the other: only the last
+/// ones are in memory. The file appears at commit(); without one nothing is left behind.
+class MatrixWriter {
+ public:
+  /// Throws as save_matrix().
+  MatrixWriter(const std::string& path, std::int64_t rows, std::int64_t columns);
+  MatrixWriter(MatrixWriter&&) noexcept;
+  MatrixWriter& operator=(MatrixWriter&&) noexcept;
+  ~MatrixWriter();
+
+  /// The next rows, whole ones; std::invalid_argument where there are more than was said, or a row
+  /// is not whole.
+  void write(std::span<const float> values);
+  /// std::invalid_argument where rows are missing.
+  void commit();
+
+ private:
+  struct Target;
+  std::unique_ptr<Target> target_;
+};
 
 /// One file of a named dataset.
 struct DatasetFile {

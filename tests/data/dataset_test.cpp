@@ -4,8 +4,12 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
+#include <span>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/data/scratch.hpp"
@@ -213,6 +217,46 @@ TEST(Matrices, RefusesOtherExtensionsAndPlaces) {
   }
   expect_error([&] { save_matrix(scratch.path("missing/m.npy"), matrix); },
                {"directory " + scratch.path("missing")});
+}
+
+TEST(Matrices, WrittenInPartsAreTheSameFile) {
+  const Scratch scratch;
+  Matrix matrix(3000, 7);
+  for (std::size_t i = 0; i < matrix.values.size(); ++i)
+    matrix.values[i] = 1.0F / static_cast<float>(i + 1);
+  const std::span<const float> values = matrix.values;
+  for (const char* name : {"m.npy", "m.csv", "m.tsv"}) {
+    save_matrix(scratch.path(name), matrix);
+    const std::string whole = content(scratch.path(name));
+    std::filesystem::remove(scratch.path(name));
+    MatrixWriter writer(scratch.path(name), 3000, 7);
+    std::size_t written = 0;
+    for (const std::size_t rows : {1U, 0U, 999U, 1700U, 300U}) {
+      writer.write(values.subspan(7 * written, 7 * rows));
+      written += rows;
+    }
+    EXPECT_FALSE(std::filesystem::exists(scratch.path(name)));
+    EXPECT_THROW(writer.write(values.first(7)), std::invalid_argument) << "one row too many";
+    writer.commit();
+    EXPECT_EQ(content(scratch.path(name)), whole) << name;
+  }
+}
+
+TEST(Matrices, InPartsThatAreNotWholeLeaveNothingBehind) {
+  const Scratch scratch;
+  const std::vector<float> values(20);
+  for (const char* name : {"m.npy", "m.csv"}) {
+    MatrixWriter writer(scratch.path(name), 3, 7);
+    EXPECT_THROW(writer.write(values), std::invalid_argument) << "not whole rows";
+    writer.write(std::span(values).first(14));
+    EXPECT_THROW(writer.commit(), std::invalid_argument) << "a row is missing";
+    MatrixWriter moved(std::move(writer));
+    moved = MatrixWriter(scratch.path("other.npy"), 1, 1);
+  }
+  EXPECT_TRUE(scratch.names().empty());
+  const Matrix empty(0, 4);
+  save_matrix(scratch.path("none.npy"), empty);
+  EXPECT_NE(content(scratch.path("none.npy")).find("'shape': (0, 4)"), std::string::npos);
 }
 
 TEST(Slices, TakeRowsAndTheirLabels) {

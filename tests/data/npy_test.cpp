@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "hourglass/dataset.hpp"
 #include "tests/data/scratch.hpp"
 
 namespace hourglass {
@@ -178,7 +179,7 @@ TEST(Npy, WritesWhatNumpyWrites) {
   Matrix matrix(2, 3);
   matrix.values = six;
   const std::string path = scratch.path("out.npy");
-  write_npy(path, matrix);
+  save_matrix(path, matrix);
   const std::string bytes = content(path);
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
   header.resize(117, ' ');
@@ -194,7 +195,7 @@ TEST(Npy, RoundTripsEveryBitAndAlignsTheData) {
     for (std::size_t i = 0; i < matrix.values.size(); ++i) {
       matrix.values[i] = std::bit_cast<float>(static_cast<std::uint32_t>(i * 2654435761U));
     }
-    write_npy(path, matrix);
+    save_matrix(path, matrix);
     EXPECT_EQ((content(path).size() - matrix.values.size() * 4) % 64, 0U);
     const Array array = read_npy(path);
     ASSERT_EQ(array.shape, (std::vector<std::int64_t>{rows, 2}));
