@@ -61,6 +61,8 @@ class MemoryTimeline {
   /// An operation.
   void run(const Workspace& workspace);
 
+  /// Whether the device's memory is the host's.
+  [[nodiscard]] bool on_host() const { return on_host_; }
   [[nodiscard]] const WorkspaceModel& operations() const { return operations_; }
   /// The plan of all that was told so far.
   [[nodiscard]] MemoryPlan plan(std::string work, std::string advice) const;

@@ -32,46 +32,59 @@ void check_parameters(const Autoencoder& model) {
   }
 }
 
-/// That `data` can go through the model here.
-void check_pass(Device& device, const Autoencoder& model, const Dataset& data, ModelOutput output,
+/// That rows of this kind can go through the model here.
+void check_pass(Device& device, const Autoencoder& model, const RowSource& rows, ModelOutput output,
                 std::optional<std::size_t> layer = std::nullopt) {
   check_parameters(model);
-  model.scaler.check(data);
-  model_memory(device.info(), model.spec, data, output, layer).check(device);
+  if (rows.columns() != model.scaler.columns()) {
+    throw InputError(fmt::format("{}: {} columns; expected {}, as the scaler was fitted on",
+                                 rows.name(), rows.columns(), model.scaler.columns()));
+  }
+  model_memory(device.info(), model.spec, rows, output, layer).check(device);
 }
 
 /// Calls body(network, first, count) for blocks of rows, the scaled rows in the network's inputs.
 template <class Body>
-void for_inputs(Device& device, const Autoencoder& model, const Dataset& data, Body&& body) {
-  if (data.rows == 0) return;
+void for_inputs(Device& device, const Autoencoder& model, const RowSource& rows, Body&& body) {
+  if (rows.rows() == 0) return;
   Backend& backend = device.backend();
-  const std::int64_t rows = std::min(block_rows(widest(model.spec)), data.rows);
-  Network network(backend, model.spec, model.parameters, rows);
-  const DeviceScaler scaler(backend, model.scaler, data);
-  for_blocks(backend, data, rows, [&](std::int64_t first, std::int64_t count, FeatureView source) {
-    scaler.gather(backend, source, nullptr, 0, network.inputs(count));
-    body(network, first, count);
-  });
+  const std::int64_t block = std::min(block_rows(widest(model.spec)), rows.rows());
+  Network network(backend, model.spec, model.parameters, block);
+  const DeviceScaler scaler(backend, model.scaler, rows);
+  for_blocks(backend, rows, block, value_check(model.scaler.scaling),
+             [&](std::int64_t first, std::int64_t count, FeatureView source) {
+               scaler.gather(backend, source, nullptr, 0, network.inputs(count));
+               body(network, first, count);
+             });
 }
 
-void download_rows(Backend& backend, ConstMat block, Matrix& to, std::int64_t first) {
-  backend.download(to.row(first).data(), block.data,
-                   static_cast<std::size_t>(block.size()) * sizeof(float));
+void download_block(Backend& backend, ConstMat block, float* to) {
+  backend.download(to, block.data, static_cast<std::size_t>(block.size()) * sizeof(float));
 }
 
-double mean_loss(Device& device, const Autoencoder& model, const Dataset& data, Loss loss) {
-  if (data.rows == 0) throw InputError(fmt::format("{}: no rows to compute a loss of", data.name));
-  check_pass(device, model, data, ModelOutput::loss);
+/// Hands `block` to the sink by way of `values`.
+void pass_on(Backend& backend, ConstMat block, std::vector<float>& values, const RowSink& sink,
+             std::int64_t first) {
+  values.resize(static_cast<std::size_t>(block.size()));
+  download_block(backend, block, values.data());
+  sink(first, values);
+}
+
+double mean_loss(Device& device, const Autoencoder& model, const RowSource& rows, Loss loss) {
+  if (rows.rows() == 0) {
+    throw InputError(fmt::format("{}: no rows to compute a loss of", rows.name()));
+  }
+  check_pass(device, model, rows, ModelOutput::loss);
   Backend& backend = device.backend();
   const Range range(backend, "loss");
   Buffer<double> sum(backend, 1);
   sum.zero();
-  for_inputs(device, model, data, [&](Network& network, std::int64_t, std::int64_t count) {
+  for_inputs(device, model, rows, [&](Network& network, std::int64_t, std::int64_t count) {
     network.encode(count);
     network.decode(count);
     network.add_loss(loss, count, sum.data());
   });
-  return sum.download().front() / static_cast<double>(data.rows);
+  return sum.download().front() / static_cast<double>(rows.rows());
 }
 
 }  // namespace
@@ -122,37 +135,69 @@ Autoencoder Autoencoder::initialise(const AutoencoderSpec& spec, Scaler scaler,
   return model;
 }
 
-Matrix Autoencoder::encode(Device& device, const Dataset& data) const {
-  return activations(device, data, spec.code_layer());
+Matrix Autoencoder::encode(Device& device, const RowSource& rows) const {
+  return activations(device, rows, spec.code_layer());
 }
 
-Matrix Autoencoder::activations(Device& device, const Dataset& data, std::size_t layer) const {
-  spec.validate();
-  if (layer >= spec.layers()) {
-    throw UsageError(fmt::format("layer {}: {} has layers 0 to {}, the code is layer {}", layer,
-                                 spec.name(), spec.layers() - 1, spec.code_layer()));
-  }
-  if (layer + 1 == spec.layers()) return reconstruct(device, data);
-  check_pass(device, *this, data, ModelOutput::codes, layer);
+void Autoencoder::encode(Device& device, const RowSource& rows, const RowSink& codes) const {
+  activations(device, rows, spec.code_layer(), codes);
+}
+
+Matrix Autoencoder::activations(Device& device, const RowSource& rows, std::size_t layer) const {
+  check_pass(device, *this, rows, ModelOutput::codes, layer);
   const Range range(device.backend(), "encode");
-  Matrix result(data.rows, spec.widths()[layer + 1]);
-  for_inputs(device, *this, data, [&](Network& network, std::int64_t first, std::int64_t count) {
-    network.run_to(layer, count);
-    download_rows(device.backend(), network.output(layer, count), result, first);
+  Matrix result(rows.rows(), spec.widths()[layer + 1]);
+  for_inputs(device, *this, rows, [&](Network& network, std::int64_t first, std::int64_t count) {
+    download_block(device.backend(), network.activations(layer, count), result.row(first).data());
   });
   return result;
 }
 
-Matrix Autoencoder::reconstruct(Device& device, const Dataset& data) const {
-  check_pass(device, *this, data, ModelOutput::reconstructions);
+void Autoencoder::activations(Device& device, const RowSource& rows, std::size_t layer,
+                              const RowSink& sink) const {
+  check_pass(device, *this, rows, ModelOutput::code_blocks, layer);
+  const Range range(device.backend(), "encode");
+  std::vector<float> block;
+  for_inputs(device, *this, rows, [&](Network& network, std::int64_t first, std::int64_t count) {
+    pass_on(device.backend(), network.activations(layer, count), block, sink, first);
+  });
+}
+
+Matrix Autoencoder::reconstruct(Device& device, const RowSource& rows) const {
+  check_pass(device, *this, rows, ModelOutput::reconstructions);
   const Range range(device.backend(), "reconstruct");
-  Matrix reconstructions(data.rows, spec.inputs);
-  for_inputs(device, *this, data, [&](Network& network, std::int64_t first, std::int64_t count) {
+  Matrix reconstructions(rows.rows(), spec.inputs);
+  for_inputs(device, *this, rows, [&](Network& network, std::int64_t first, std::int64_t count) {
     network.encode(count);
     network.decode(count);
-    download_rows(device.backend(), network.reconstruct(count), reconstructions, first);
+    download_block(device.backend(), network.reconstruct(count), reconstructions.row(first).data());
   });
   return reconstructions;
+}
+
+ReconstructionFigures Autoencoder::reconstruct(Device& device, const RowSource& rows,
+                                               const RowSink& reconstructions) const {
+  check_pass(device, *this, rows, ModelOutput::reconstruction_blocks);
+  Backend& backend = device.backend();
+  const Range range(backend, "reconstruct");
+  Buffer<double> sums(backend, 2);
+  sums.zero();
+  std::vector<float> block;
+  for_inputs(device, *this, rows, [&](Network& network, std::int64_t first, std::int64_t count) {
+    // Each of the three spends the last layer's products.
+    network.encode(count);
+    network.decode(count);
+    network.add_loss(spec.loss, count, sums.data());
+    network.decode(count);
+    if (spec.loss != Loss::mse) {
+      network.add_loss(Loss::mse, count, sums.data() + 1);
+      network.decode(count);
+    }
+    pass_on(backend, network.reconstruct(count), block, reconstructions, first);
+  });
+  const std::vector<double> totals = sums.download();
+  const auto all = static_cast<double>(rows.rows());
+  return {totals[0] / all, totals[spec.loss == Loss::mse ? 0 : 1] / all};
 }
 
 Matrix Autoencoder::decode(Device& device, const Matrix& codes) const {
@@ -174,35 +219,35 @@ Matrix Autoencoder::decode(Device& device, const Matrix& codes) const {
     backend.upload(network.codes(count).data, codes.row(first).data(),
                    static_cast<std::size_t>(count * codes.columns) * sizeof(float));
     network.decode(count);
-    download_rows(backend, network.reconstruct(count), reconstructions, first);
+    download_block(backend, network.reconstruct(count), reconstructions.row(first).data());
   }
   return reconstructions;
 }
 
-double Autoencoder::reconstruction_loss(Device& device, const Dataset& data) const {
-  return mean_loss(device, *this, data, spec.loss);
+double Autoencoder::reconstruction_loss(Device& device, const RowSource& rows) const {
+  return mean_loss(device, *this, rows, spec.loss);
 }
 
-double Autoencoder::squared_error(Device& device, const Dataset& data) const {
-  return mean_loss(device, *this, data, Loss::mse);
+double Autoencoder::squared_error(Device& device, const RowSource& rows) const {
+  return mean_loss(device, *this, rows, Loss::mse);
 }
 
-double Autoencoder::jacobian_norm(Device& device, const Dataset& data) const {
-  if (data.rows == 0) throw InputError(fmt::format("{}: no rows", data.name));
+double Autoencoder::jacobian_norm(Device& device, const RowSource& rows) const {
+  if (rows.rows() == 0) throw InputError(fmt::format("{}: no rows", rows.name()));
   TrainingOptions options;
   options.contractive = 1.0f;
   options.validate(spec);
-  check_pass(device, *this, data, ModelOutput::loss);
+  check_pass(device, *this, rows, ModelOutput::loss);
   Backend& backend = device.backend();
   const Range range(backend, "jacobian");
   Buffer<double> sum(backend, 1);
   sum.zero();
   const Objective objective = Objective::of(options, scaler.scaling);
-  for_inputs(device, *this, data, [&](Network& network, std::int64_t, std::int64_t count) {
+  for_inputs(device, *this, rows, [&](Network& network, std::int64_t, std::int64_t count) {
     network.encode(count);
     network.add_penalty(objective, count, count, sum.data());
   });
-  return sum.download().front() / static_cast<double>(data.rows);
+  return sum.download().front() / static_cast<double>(rows.rows());
 }
 
 }  // namespace hourglass

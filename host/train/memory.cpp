@@ -30,6 +30,19 @@ std::uint64_t scaler_bytes(std::int64_t columns) {
   return bytes_of<float>({2, columns});
 }
 
+/// All rows in a FeatureBuffer: none, where the device works in the host's memory and they are
+/// there.
+std::uint64_t resident_bytes(const MemoryTimeline& memory, const DataShape& data) {
+  return memory.on_host() && !data.in_file ? 0 : bytes_of(data);
+}
+
+/// What for_blocks() takes for blocks of `rows` rows.
+std::uint64_t block_bytes(const MemoryTimeline& memory, const DataShape& data, std::int64_t rows) {
+  const DataShape block(std::min(rows, data.rows), data.columns, data.bytes, data.in_file);
+  const std::uint64_t resident = resident_bytes(memory, block);
+  return data.in_file && memory.on_host() ? buffers_of_blocks * resident : resident;
+}
+
 /// The batch, every layer's output and, where the derivative wants them, its products.
 std::uint64_t activation_bytes(const AutoencoderSpec& spec, std::int64_t rows) {
   std::uint64_t bytes = bytes_of<float>({rows, spec.inputs}) + bytes_of<float>(spec.code_size());
@@ -56,7 +69,7 @@ MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec
       validation ? std::min(block_rows(data.columns), validation->rows) : 0;
   const std::int64_t moment_count = options.optimiser == Optimiser::sgd ? 1 : 2;
 
-  const auto source = memory.hold("data", bytes_of(data));
+  const auto source = memory.hold("data", resident_bytes(memory, data));
   const auto scaler = memory.hold("data", scaler_bytes(data.columns));
   // Two lists of 16 bytes a row that are sorted from one into the other, and the order.
   const auto shuffle = memory.hold_on_host("order of the rows", bytes_of<char>({36, rows}));
@@ -78,8 +91,8 @@ MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec
       memory.hold("best parameters", options.patience > 0 ? bytes_of<float>(count) : 0);
   MemoryTimeline::Held validation_source;
   if (validation) {
-    validation_source =
-        memory.hold("validation data", bytes_of(*validation) + scaler_bytes(validation->columns));
+    validation_source = memory.hold(
+        "validation data", resident_bytes(memory, *validation) + scaler_bytes(validation->columns));
   }
   memory.run(memory.operations().batch(std::max(batch_rows, validation_rows), widest(spec)));
   const auto downloaded_figures = memory.hold_on_host("figures", bytes_of<double>({2, steps}));
@@ -101,37 +114,45 @@ MemoryPlan model_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
   const std::int64_t rows = std::min(block_rows(widest(spec)), data.rows);
   const char* work = "the loss";
   MemoryTimeline::Held result;
-  if (output == ModelOutput::codes) {
+  if (output == ModelOutput::codes || output == ModelOutput::code_blocks) {
     work = "codes";
     const std::size_t of = layer.value_or(spec.code_layer());
     if (of >= spec.layers()) {
-      throw UsageError(
-          fmt::format("layer {}: {} has layers 0 to {}", of, spec.name(), spec.layers() - 1));
+      throw UsageError(fmt::format("layer {}: {} has layers 0 to {}, the code is layer {}", of,
+                                   spec.name(), spec.layers() - 1, spec.code_layer()));
     }
-    result = memory.hold_on_host("codes", bytes_of<float>({data.rows, spec.widths()[of + 1]}));
-  } else if (output == ModelOutput::reconstructions) {
+    const std::int64_t held = output == ModelOutput::codes ? data.rows : rows;
+    result = memory.hold_on_host(work, bytes_of<float>({held, spec.widths()[of + 1]}));
+  } else if (output != ModelOutput::loss) {
     work = "reconstructions";
-    result = memory.hold_on_host("reconstructions", bytes_of<float>({data.rows, spec.inputs}));
+    const std::int64_t held = output == ModelOutput::reconstructions ? data.rows : rows;
+    result = memory.hold_on_host(work, bytes_of<float>({held, spec.inputs}));
   }
   const auto model = memory.hold(parameters, bytes_of<float>(spec.parameter_count()));
   const auto layers = memory.hold(activations, activation_bytes(spec, rows));
   const auto scaler = memory.hold("data", scaler_bytes(data.columns));
-  const auto block = memory.hold("data", bytes_of(DataShape(rows, data.columns, data.bytes)));
+  const auto block = memory.hold("data", block_bytes(memory, data, rows));
   memory.run(memory.operations().batch(rows, widest(spec)));
-  return memory.plan(
-      fmt::format("{} of {} rows by {}", work, size_text(data), spec.name()),
-      output == ModelOutput::loss ? "use a narrower model" : "use fewer rows at a time");
+  return memory.plan(fmt::format("{} of {} rows by {}", work, size_text(data), spec.name()),
+                     output == ModelOutput::codes || output == ModelOutput::reconstructions
+                         ? "use fewer rows at a time"
+                         : "use a narrower model");
 }
 
 MemoryPlan scaler_fit_memory(const DeviceInfo& device, const DataShape& data, Scaling scaling) {
   MemoryTimeline memory(device);
   if (scaling == Scaling::standard) {
-    const auto features = memory.hold("data", bytes_of(data));
+    const std::int64_t rows = std::min(statistics_rows(data.columns), data.rows);
     const auto statistics = memory.hold("statistics", bytes_of<double>({2, data.columns}));
-    memory.run(memory.operations().column_statistics(data.rows, data.columns));
+    const auto moments = memory.hold_on_host("statistics", bytes_of<double>({2, data.columns}));
+    const auto block = memory.hold("data", block_bytes(memory, data, rows));
+    memory.run(memory.operations().column_statistics(rows, data.columns));
     const auto downloaded = memory.hold_on_host("statistics", bytes_of<double>({2, data.columns}));
+  } else if (data.in_file && !data.bytes) {
+    const std::int64_t rows = std::min(block_rows(data.columns), data.rows);
+    const auto checked = memory.hold_on_host("data", bytes_of<float>({rows, data.columns}));
   }
-  return memory.plan(fmt::format("the scaling of {} rows", size_text(data)), "use fewer rows");
+  return memory.plan(fmt::format("the scaling of {} rows", size_text(data)), "use fewer columns");
 }
 
 MemoryPlan scaler_transform_memory(const DeviceInfo& device, const DataShape& data) {
@@ -141,7 +162,7 @@ MemoryPlan scaler_transform_memory(const DeviceInfo& device, const DataShape& da
   const auto scaled = memory.hold("data", bytes_of<float>({rows, data.columns}));
   const auto result =
       memory.hold_on_host("scaled rows", bytes_of<float>({data.rows, data.columns}));
-  const auto block = memory.hold("data", bytes_of(DataShape(rows, data.columns, data.bytes)));
+  const auto block = memory.hold("data", block_bytes(memory, data, rows));
   return memory.plan(fmt::format("{} scaled rows", size_text(data)), "use fewer rows");
 }
 

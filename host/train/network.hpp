@@ -47,10 +47,10 @@ class Network {
   void encode(std::int64_t rows) { run_to(spec_.code_layer(), rows); }
   /// From the codes to the last layer's products.
   void decode(std::int64_t rows) { forward(spec_.code_layer() + 1, spec_.layers(), rows); }
-  /// From the inputs to what layer `layer` gives; of the last layer its products.
-  void run_to(std::size_t layer, std::int64_t rows) {
-    noisy_ = false;
-    forward(0, layer + 1, rows);
+  /// From the inputs to what layer `layer` gives.
+  ConstMat activations(std::size_t layer, std::int64_t rows) {
+    run_to(layer, rows);
+    return layer + 1 == layers_.size() ? reconstruct(rows) : ConstMat(output(layer, rows));
   }
 
   /// After decode(): the sum over the rows of the mean loss is added to *sum. Spends the products.
@@ -69,6 +69,10 @@ class Network {
   [[nodiscard]] const std::vector<LayerOffsets>& layers() const { return layers_; }
 
  protected:
+  void run_to(std::size_t layer, std::int64_t rows) {
+    noisy_ = false;
+    forward(0, layer + 1, rows);
+  }
   void forward(std::size_t first, std::size_t last, std::int64_t rows);
   /// W of a layer as it lies in memory: where tied, transposed.
   [[nodiscard]] ConstMat weights(std::size_t layer) const;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cfloat>
 #include <cmath>
 #include <limits>
 
@@ -12,45 +11,54 @@
 #include "hourglass/error.hpp"
 #include "hourglass/memory.hpp"
 #include "kernels/buffer.hpp"
+#include "kernels/checks.hpp"
 
 namespace hourglass {
 namespace {
 
 constexpr float byte_factor = 1.0f / 255.0f;
 
-void check_columns(const Scaler& scaler, const Dataset& data) {
-  if (data.columns != scaler.columns()) {
+void check_columns(const Scaler& scaler, const RowSource& rows) {
+  if (rows.columns() != scaler.columns()) {
     throw InputError(fmt::format("{}: {} columns; expected {}, as the scaler was fitted on",
-                                 data.name, data.columns, scaler.columns()));
+                                 rows.name(), rows.columns(), scaler.columns()));
   }
 }
 
-/// Throws unless every float is finite and, where asked, in [0, 1].
-void check_values(const Dataset& data, bool unit) {
-  if (data.is_bytes()) return;
-  const auto& values = std::get<std::vector<float>>(data.values);
-  const float low = unit ? 0.0f : -FLT_MAX;
-  const float high = unit ? 1.0f : FLT_MAX;
-  for (std::int64_t i = 0; i < data.rows; ++i) {
-    const float* row = values.data() + i * data.columns;
-    bool good = true;
-    for (std::int64_t j = 0; j < data.columns; ++j)
-      good &= row[j] >= low && row[j] <= high;
-    if (good) continue;
-    for (std::int64_t j = 0; j < data.columns; ++j) {
-      if (!std::isfinite(row[j])) {
-        throw InputError(fmt::format("{}: row {}, column {} is {}; expected a finite number",
-                                     data.name, i, j, row[j]));
-      }
-      if (!(row[j] >= low && row[j] <= high)) {
-        throw InputError(fmt::format(
-            "{}: row {}, column {} is {}; scaling 'unit' expects floats in [0, 1]: use 'standard' "
-            "or 'none'",
-            data.name, i, j, row[j]));
-      }
+void check_all(const RowSource& rows, ValueCheck check) {
+  if (rows.is_bytes()) return;
+  for_host_blocks(rows, [&](std::int64_t first, std::int64_t count, const void* values) {
+    check_rows(rows, first, count, values, check);
+  });
+}
+
+/// Mean and sum of squared differences from it of the rows so far, a column each, from the mean and
+/// the deviation of one block after the other (Chan, Golub and LeVeque 1983).
+class Moments {
+ public:
+  explicit Moments(std::size_t columns) : mean_(columns, 0.0), scatter_(columns, 0.0) {}
+
+  void add(std::int64_t rows, const std::vector<double>& mean,
+           const std::vector<double>& deviation) {
+    const auto added = static_cast<double>(rows);
+    const double before = rows_;
+    rows_ += added;
+    for (std::size_t j = 0; j < mean_.size(); ++j) {
+      const double difference = mean[j] - mean_[j];
+      mean_[j] += difference * (added / rows_);
+      scatter_[j] +=
+          deviation[j] * deviation[j] * added + difference * difference * (before * added / rows_);
     }
   }
-}
+
+  [[nodiscard]] double mean(std::size_t column) const { return mean_[column]; }
+  [[nodiscard]] double variance(std::size_t column) const { return scatter_[column] / rows_; }
+
+ private:
+  double rows_ = 0.0;
+  std::vector<double> mean_;
+  std::vector<double> scatter_;
+};
 
 /// Accumulates what ScaledRange tells.
 struct RangeCounts {
@@ -88,68 +96,77 @@ std::string_view name_of(Scaling scaling) {
   return "standard";
 }
 
-Scaler Scaler::fit(Device& device, const Dataset& data, Scaling scaling) {
-  if (data.rows < 1) throw InputError(fmt::format("{}: no rows to fit a scaler on", data.name));
-  check_values(data, scaling == Scaling::unit);
-  const auto columns = static_cast<std::size_t>(data.columns);
+Scaler Scaler::fit(Device& device, const RowSource& rows, Scaling scaling) {
+  if (rows.rows() < 1) {
+    throw InputError(fmt::format("{}: no rows to fit a scaler on", rows.name()));
+  }
+  const auto columns = static_cast<std::size_t>(rows.columns());
   Scaler scaler;
   scaler.scaling = scaling;
   scaler.offset.assign(columns, 0.0f);
-  scaler.factor.assign(columns, scaling == Scaling::unit && data.is_bytes() ? byte_factor : 1.0f);
-  if (scaling != Scaling::standard) return scaler;
+  scaler.factor.assign(columns, scaling == Scaling::unit && rows.is_bytes() ? byte_factor : 1.0f);
+  if (scaling != Scaling::standard) {
+    check_all(rows, value_check(scaling));
+    return scaler;
+  }
 
-  scaler_fit_memory(device.info(), data, scaling).check(device);
+  scaler_fit_memory(device.info(), rows, scaling).check(device);
   Backend& backend = device.backend();
   const Range range(backend, "fit scaler");
-  FeatureBuffer features(backend, data, data.rows);
-  Buffer<double> mean(backend, data.columns);
-  Buffer<double> deviation(backend, data.columns);
-  backend.column_statistics(features.load(data, 0, data.rows), mean.span(), deviation.span());
-  const std::vector<double> means = mean.download();
-  const std::vector<double> deviations = deviation.download();
-  const auto rows = static_cast<double>(data.rows);
+  Buffer<double> mean(backend, rows.columns());
+  Buffer<double> deviation(backend, rows.columns());
+  Moments moments(columns);
+  for_blocks(backend, rows, statistics_rows(rows.columns()), value_check(scaling),
+             [&](std::int64_t, std::int64_t count, FeatureView block) {
+               backend.column_statistics(block, mean.span(), deviation.span());
+               moments.add(count, mean.download(), deviation.download());
+             });
+  const auto count = static_cast<double>(rows.rows());
   constexpr double epsilon = std::numeric_limits<double>::epsilon();
   for (std::size_t j = 0; j < columns; ++j) {
     // A constant column may show a tiny deviation. Its bound is scikit-learn's: the rounding error
     // of the two-pass variance (Chan, Golub and LeVeque 1983), n eps var + (n mean eps)^2.
-    const double variance = deviations[j] * deviations[j];
-    const double rounding = rows * means[j] * epsilon;
-    const bool constant = variance <= rows * epsilon * variance + rounding * rounding;
-    scaler.offset[j] = static_cast<float>(means[j]);
-    scaler.factor[j] = constant ? 1.0f : static_cast<float>(1.0 / deviations[j]);
+    const double variance = moments.variance(j);
+    const double rounding = count * moments.mean(j) * epsilon;
+    const bool constant = variance <= count * epsilon * variance + rounding * rounding;
+    const double standard_deviation = std::sqrt(variance);
+    scaler.offset[j] = static_cast<float>(moments.mean(j));
+    scaler.factor[j] = constant ? 1.0f : static_cast<float>(1.0 / standard_deviation);
     if (!std::isfinite(scaler.offset[j]) || !std::isfinite(scaler.factor[j])) {
       throw InputError(fmt::format(
           "{}: column {} has mean {} and deviation {}, beyond what float32 can be scaled with",
-          data.name, j, means[j], deviations[j]));
+          rows.name(), j, moments.mean(j), standard_deviation));
     }
   }
   return scaler;
 }
 
-std::vector<float> Scaler::factor_for(const Dataset& data) const {
+std::vector<float> Scaler::factor_for(const RowSource& rows) const {
   if (scaling != Scaling::unit) return factor;
-  return std::vector<float>(factor.size(), data.is_bytes() ? byte_factor : 1.0f);
+  return std::vector<float>(factor.size(), rows.is_bytes() ? byte_factor : 1.0f);
 }
 
-void Scaler::check(const Dataset& data) const {
-  check_columns(*this, data);
-  check_values(data, scaling == Scaling::unit);
+void Scaler::check(const RowSource& rows) const {
+  check_columns(*this, rows);
+  check_all(rows, value_check(scaling));
 }
 
-Matrix Scaler::transform(Device& device, const Dataset& data) const {
-  check(data);
-  scaler_transform_memory(device.info(), data).check(device);
+Matrix Scaler::transform(Device& device, const RowSource& rows) const {
+  check_columns(*this, rows);
+  scaler_transform_memory(device.info(), rows).check(device);
   Backend& backend = device.backend();
   const Range range(backend, "scale");
-  const DeviceScaler scaler(backend, *this, data);
-  const std::int64_t rows = block_rows(data.columns);
-  Buffer<float> block(backend, std::min(rows, data.rows) * data.columns);
-  Matrix scaled(data.rows, data.columns);
-  for_blocks(backend, data, rows, [&](std::int64_t first, std::int64_t count, FeatureView source) {
-    scaler.gather(backend, source, nullptr, 0, block.matrix(count, data.columns));
-    backend.download(scaled.row(first).data(), block.data(),
-                     static_cast<std::size_t>(count * data.columns) * sizeof(float));
-  });
+  const DeviceScaler scaler(backend, *this, rows);
+  const std::int64_t block = block_rows(rows.columns());
+  Buffer<float> scaled_block(backend, std::min(block, rows.rows()) * rows.columns());
+  Matrix scaled(rows.rows(), rows.columns());
+  for_blocks(backend, rows, block, value_check(scaling),
+             [&](std::int64_t first, std::int64_t count, FeatureView source) {
+               scaler.gather(backend, source, nullptr, 0,
+                             scaled_block.matrix(count, rows.columns()));
+               backend.download(scaled.row(first).data(), scaled_block.data(),
+                                static_cast<std::size_t>(count * rows.columns()) * sizeof(float));
+             });
   return scaled;
 }
 
@@ -158,53 +175,64 @@ Matrix Scaler::inverse_transform(const Matrix& scaled) const {
     throw InputError(fmt::format("{} columns; expected {}, as the scaler was fitted on",
                                  scaled.columns, columns()));
   }
-  Matrix original(scaled.rows, scaled.columns);
-  for (std::int64_t i = 0; i < scaled.rows; ++i) {
-    for (std::size_t j = 0; j < factor.size(); ++j) {
-      original.row(i)[j] = scaled.row(i)[j] / factor[j] + offset[j];
-    }
-  }
+  Matrix original = scaled;
+  inverse_transform(original.values);
   return original;
 }
 
-ScaledRange scaled_range(const Scaler& scaler, const Dataset& data) {
-  check_columns(scaler, data);
-  const std::vector<float> factor = scaler.factor_for(data);
-  const auto columns = static_cast<std::size_t>(data.columns);
+void Scaler::inverse_transform(std::span<float> rows) const {
+  const std::size_t width = factor.size();
+  require(width > 0 && rows.size() % width == 0, "Scaler::inverse_transform", "whole rows");
+  for (; !rows.empty(); rows = rows.subspan(width)) {
+    for (std::size_t j = 0; j < width; ++j)
+      rows[j] = rows[j] / factor[j] + offset[j];
+  }
+}
+
+ScaledRange scaled_range(const Scaler& scaler, const RowSource& rows) {
+  check_columns(scaler, rows);
+  const std::vector<float> factor = scaler.factor_for(rows);
+  const auto columns = static_cast<std::size_t>(rows.columns());
   ScaledRange range;
   RangeCounts counts;
-  if (data.rows == 0 || columns == 0) return range;
-  if (data.is_bytes()) {
+  if (rows.rows() == 0 || columns == 0) return range;
+  if (rows.is_bytes()) {
     // 256 values a column at most: count them, then scale each once.
     using Histogram = std::array<std::int64_t, 256>;
     std::vector<Histogram> histograms(columns, Histogram{});
-    const std::uint8_t* value = std::get<0>(data.values).data();
-    for (std::int64_t i = 0; i < data.rows; ++i) {
-      for (std::size_t j = 0; j < columns; ++j)
-        ++histograms[j][*value++];
-    }
+    for_host_blocks(rows, [&](std::int64_t, std::int64_t count, const void* values) {
+      const auto* value = static_cast<const std::uint8_t*>(values);
+      for (std::int64_t i = 0; i < count; ++i) {
+        for (std::size_t j = 0; j < columns; ++j)
+          ++histograms[j][*value++];
+      }
+    });
     for (std::size_t j = 0; j < columns; ++j) {
       for (std::size_t v = 0; v < 256; ++v) {
         const std::int64_t count = histograms[j][v];
         if (count == 0) continue;
         counts.add((static_cast<float>(v) - scaler.offset[j]) * factor[j], count);
-        if (count == data.rows) ++range.constant_columns;
+        if (count == rows.rows()) ++range.constant_columns;
       }
     }
   } else {
-    const auto& values = std::get<1>(data.values);
+    std::vector<float> first_values(columns);
+    rows.read(0, 1, first_values.data());
     std::vector<bool> varies(columns, false);
-    for (std::size_t i = 0; i < static_cast<std::size_t>(data.rows); ++i) {
-      for (std::size_t j = 0; j < columns; ++j) {
-        const float value = values[i * columns + j];
-        counts.add((value - scaler.offset[j]) * factor[j], 1);
-        if (value != values[j]) varies[j] = true;
+    for_host_blocks(rows, [&](std::int64_t, std::int64_t count, const void* values) {
+      const auto* next = static_cast<const float*>(values);
+      for (std::int64_t i = 0; i < count; ++i) {
+        for (std::size_t j = 0; j < columns; ++j) {
+          const float value = *next++;
+          counts.add((value - scaler.offset[j]) * factor[j], 1);
+          if (value != first_values[j]) varies[j] = true;
+        }
       }
-    }
+    });
     for (const bool column_varies : varies)
       range.constant_columns += column_varies ? 0 : 1;
   }
-  const double all = static_cast<double>(data.rows) * static_cast<double>(data.columns);
+  const double all = static_cast<double>(rows.rows()) * static_cast<double>(rows.columns());
   range.minimum = counts.minimum;
   range.maximum = counts.maximum;
   range.below_zero = static_cast<double>(counts.below_zero) / all;

@@ -2,16 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "hourglass/dataset.hpp"
 #include "hourglass/device.hpp"
 #include "hourglass/matrix.hpp"
 #include "hourglass/options.hpp"
+#include "hourglass/rows.hpp"
 #include "hourglass/scaler.hpp"
 
 namespace hourglass {
@@ -93,6 +95,16 @@ struct LayerOffsets {
 };
 std::vector<LayerOffsets> layer_offsets(const AutoencoderSpec& spec);
 
+/// Takes a result a block of rows at a time, in their order: the number of the first row, and the
+/// values of all, with which it may do what it likes.
+using RowSink = std::function<void(std::int64_t first, std::span<float> values)>;
+
+/// How well rows are given back: means over all rows and columns; NaN without rows.
+struct ReconstructionFigures {
+  double loss = 0;           ///< Autoencoder::reconstruction_loss()
+  double squared_error = 0;  ///< Autoencoder::squared_error()
+};
+
 struct Autoencoder {
   AutoencoderSpec spec;
   Scaler scaler;  ///< applied to every input; its inverse to every reconstruction where asked
@@ -102,25 +114,34 @@ struct Autoencoder {
   /// biases 0.
   static Autoencoder initialise(const AutoencoderSpec& spec, Scaler scaler, std::uint64_t seed);
 
-  /// N x K codes: activations() of the code layer. As all that follow, throws InputError that names
-  /// the data where its columns do not fit or a value is not finite.
-  [[nodiscard]] Matrix encode(Device& device, const Dataset& data) const;
+  /// N x K codes: activations() of the code layer. As all that follow, goes through the rows once,
+  /// a block at a time, and throws InputError that names the data where its columns do not fit or a
+  /// value is not finite.
+  [[nodiscard]] Matrix encode(Device& device, const RowSource& rows) const;
+  /// The same codes, of which a block at a time is in memory.
+  void encode(Device& device, const RowSource& rows, const RowSink& codes) const;
   /// What layer `layer` (0 is the encoder's first) gives for each row, after its activation.
   /// UsageError where there is no such layer.
-  [[nodiscard]] Matrix activations(Device& device, const Dataset& data, std::size_t layer) const;
+  [[nodiscard]] Matrix activations(Device& device, const RowSource& rows, std::size_t layer) const;
+  /// The same, of which a block at a time is in memory.
+  void activations(Device& device, const RowSource& rows, std::size_t layer,
+                   const RowSink& sink) const;
   /// N x D reconstructions in the scaled space (after the output activation).
-  [[nodiscard]] Matrix reconstruct(Device& device, const Dataset& data) const;
+  [[nodiscard]] Matrix reconstruct(Device& device, const RowSource& rows) const;
+  /// The same reconstructions, of which a block at a time is in memory, and their figures.
+  ReconstructionFigures reconstruct(Device& device, const RowSource& rows,
+                                    const RowSink& reconstructions) const;
   /// N x D reconstructions in the scaled space from N x K codes.
   [[nodiscard]] Matrix decode(Device& device, const Matrix& codes) const;
   /// Mean reconstruction loss (spec.loss) of the data, without penalties.
-  [[nodiscard]] double reconstruction_loss(Device& device, const Dataset& data) const;
+  [[nodiscard]] double reconstruction_loss(Device& device, const RowSource& rows) const;
   /// Mean squared error of the reconstructions in the scaled space.
-  [[nodiscard]] double squared_error(Device& device, const Dataset& data) const;
+  [[nodiscard]] double squared_error(Device& device, const RowSource& rows) const;
 
   /// Mean over the rows of |dh/dx|_F^2, the square Frobenius norm of the Jacobian of the codes by
   /// the scaled inputs: what a contractive penalty makes small. UsageError for encoders of more
   /// than one layer.
-  [[nodiscard]] double jacobian_norm(Device& device, const Dataset& data) const;
+  [[nodiscard]] double jacobian_norm(Device& device, const RowSource& rows) const;
 
   /// safetensors: "encoder.0.weight" (fan_in x fan_out), "encoder.0.bias", ..., "decoder.0.weight"
   /// (tied: not there), "decoder.0.bias", ..., "scaler.offset", "scaler.factor"; the metadata holds

@@ -19,6 +19,7 @@
 #include "hourglass/dataset.hpp"
 #include "hourglass/device.hpp"
 #include "hourglass/matrix.hpp"
+#include "hourglass/rows.hpp"
 #include "hourglass/scaler.hpp"
 #include "hourglass/training.hpp"
 #include "hourglass/tsne.hpp"
@@ -53,17 +54,22 @@ class MemoryPlan {
   std::vector<MemoryPart> parts_;
 };
 
-/// The size of a dataset or matrix.
+/// The size of a dataset, a matrix or the rows of a file.
 struct DataShape {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  bool bytes = false;  ///< one byte a value, else float32
+  bool bytes = false;    ///< one byte a value, else float32
+  bool in_file = false;  ///< read as it is needed; else in the host's memory already
 
-  DataShape(std::int64_t row_count, std::int64_t column_count, bool of_bytes = false)
-      : rows(row_count), columns(column_count), bytes(of_bytes) {}
-  // NOLINTNEXTLINE(google-explicit-constructor): a dataset has a shape
+  DataShape(std::int64_t row_count, std::int64_t column_count, bool of_bytes = false,
+            bool of_file = false)
+      : rows(row_count), columns(column_count), bytes(of_bytes), in_file(of_file) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): rows have a shape wherever they lie
+  DataShape(const RowSource& source)
+      : DataShape(source.rows(), source.columns(), source.is_bytes(), !source.in_memory()) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): so has a dataset
   DataShape(const Dataset& data) : DataShape(data.rows, data.columns, data.is_bytes()) {}
-  // NOLINTNEXTLINE(google-explicit-constructor): so has a matrix
+  // NOLINTNEXTLINE(google-explicit-constructor): and a matrix
   DataShape(const Matrix& x) : DataShape(x.rows, x.columns) {}
 };
 
@@ -76,9 +82,11 @@ MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec
 
 /// What a trained model is asked for.
 enum class ModelOutput {
-  codes,            ///< Autoencoder::encode(), activations()
-  reconstructions,  ///< reconstruct(), decode()
-  loss              ///< reconstruction_loss(), squared_error()
+  codes,                  ///< Autoencoder::encode(), activations()
+  reconstructions,        ///< reconstruct(), decode()
+  loss,                   ///< reconstruction_loss(), squared_error()
+  code_blocks,            ///< encode(), activations() into a RowSink
+  reconstruction_blocks,  ///< reconstruct() into one
 };
 /// `layer`: of activations(); without, the code layer.
 MemoryPlan model_memory(const DeviceInfo& device, const AutoencoderSpec& spec,

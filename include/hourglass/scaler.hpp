@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "hourglass/dataset.hpp"
 #include "hourglass/device.hpp"
+#include "hourglass/matrix.hpp"
+#include "hourglass/rows.hpp"
 
 namespace hourglass {
 
@@ -28,20 +30,23 @@ struct Scaler {
   std::vector<float> offset;  ///< one a column
   std::vector<float> factor;  ///< one a column; 1 where the deviation is 0 but for rounding
 
-  /// Fits on the rows of `data`. Throws InputError for `unit` where floats leave [0, 1].
-  static Scaler fit(Device& device, const Dataset& data, Scaling scaling);
+  /// Fits on all rows, which are gone through once, a block at a time. Throws InputError that names
+  /// the data where a value is not finite or, for `unit`, a float lies outside [0, 1].
+  static Scaler fit(Device& device, const RowSource& rows, Scaling scaling);
 
   [[nodiscard]] std::int64_t columns() const { return static_cast<std::int64_t>(factor.size()); }
   /// The factors for this data: `factor`, but for `unit`, whose factor follows from the type of the
   /// values (1/255 for bytes, 1 for floats), whichever it was fitted on.
-  [[nodiscard]] std::vector<float> factor_for(const Dataset& data) const;
-  /// Throws InputError that names the dataset where its columns differ from the scaler's, a value
-  /// is not finite or, for `unit`, a float lies outside [0, 1].
-  void check(const Dataset& data) const;
+  [[nodiscard]] std::vector<float> factor_for(const RowSource& rows) const;
+  /// Throws InputError that names the data where its columns differ from the scaler's, a value is
+  /// not finite or, for `unit`, a float lies outside [0, 1]: with its row and column.
+  void check(const RowSource& rows) const;
   /// N x D; the same errors.
-  [[nodiscard]] Matrix transform(Device& device, const Dataset& data) const;
+  [[nodiscard]] Matrix transform(Device& device, const RowSource& rows) const;
   /// Back to the values of the data that the scaler was fitted on.
   [[nodiscard]] Matrix inverse_transform(const Matrix& scaled) const;
+  /// The same for whole rows, in place.
+  void inverse_transform(std::span<float> rows) const;
 };
 
 /// What a scaling does to the values, for the report and for the warning that BCE prints.
@@ -53,6 +58,6 @@ struct ScaledRange {
   std::int64_t constant_columns = 0;
 };
 /// Throws InputError where the columns differ from the scaler's.
-ScaledRange scaled_range(const Scaler& scaler, const Dataset& data);
+ScaledRange scaled_range(const Scaler& scaler, const RowSource& rows);
 
 }  // namespace hourglass

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <new>
+#include <span>
 #include <string>
 
 #include "hourglass/error.hpp"
@@ -17,6 +18,7 @@
 #include "hourglass/scores.hpp"
 #include "hourglass/training.hpp"
 #include "hourglass/tsne.hpp"
+#include "tests/memory/row_file.hpp"
 #include "tests/oracle/parity.hpp"
 #include "tests/oracle/recording_backend.hpp"
 
@@ -224,16 +226,41 @@ TEST_P(MemoryPlans, OfTrainedModels) {
   }
 }
 
+TEST_P(MemoryPlans, OfTrainedModelsOnAFile) {
+  for (const auto& [rows, columns, hidden] :
+       {std::tuple<std::int64_t, std::int64_t, std::vector<std::int64_t>>{30000, 784, {32}},
+        {500, 9000, {2048, 16}},
+        {100000, 10, {40}}}) {
+    const testing_support::TemporaryRows temporary(random_rows(rows, columns, 1));
+    const RowFile file = temporary.open();
+    const Autoencoder model = Autoencoder::initialise(spec_of(columns, hidden),
+                                                      Scaler::fit(device_, file, Scaling::unit), 1);
+    const auto plan = [&](ModelOutput output) {
+      return model_memory(info(), model.spec, RowSource(file), output);
+    };
+    const RowSink sink = [](std::int64_t, std::span<float>) {};
+    compare(plan(ModelOutput::codes), [&] { (void)model.encode(device_, file); });
+    compare(plan(ModelOutput::code_blocks), [&] { model.encode(device_, file, sink); });
+    compare(plan(ModelOutput::reconstructions), [&] { (void)model.reconstruct(device_, file); });
+    compare(plan(ModelOutput::reconstruction_blocks),
+            [&] { (void)model.reconstruct(device_, file, sink); });
+    compare(plan(ModelOutput::loss), [&] { (void)model.reconstruction_loss(device_, file); });
+  }
+}
+
 TEST_P(MemoryPlans, OfScalers) {
   const Dataset bytes = random_bytes(20000, 784);
-  const Dataset floats = Dataset::from_matrix("floats", random_rows(20000, 300, 1));
-  for (const Dataset* data : {&bytes, &floats}) {
+  const Dataset floats = Dataset::from_matrix("floats", random_rows(40000, 300, 1));
+  const testing_support::TemporaryRows temporary(random_rows(40000, 300, 1));
+  const RowFile file = temporary.open();
+  for (const RowSource& data : {RowSource(bytes), RowSource(floats), RowSource(file)}) {
     Scaler scaler;
-    compare(scaler_fit_memory(info(), *data, Scaling::standard),
-            [&] { scaler = Scaler::fit(device_, *data, Scaling::standard); });
-    compare(scaler_transform_memory(info(), *data),
-            [&] { (void)scaler.transform(device_, *data); });
+    compare(scaler_fit_memory(info(), data, Scaling::standard),
+            [&] { scaler = Scaler::fit(device_, data, Scaling::standard); });
+    compare(scaler_transform_memory(info(), data), [&] { (void)scaler.transform(device_, data); });
   }
+  compare(scaler_fit_memory(info(), RowSource(file), Scaling::unit),
+          [&] { (void)Scaler::fit(device_, file, Scaling::unit); });
   EXPECT_EQ(scaler_fit_memory(info(), bytes, Scaling::unit).total_bytes(), 0u);
 }
 

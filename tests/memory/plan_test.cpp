@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "host/memory.hpp"
 #include "hourglass/error.hpp"
@@ -11,6 +13,7 @@
 #include "hourglass/scores.hpp"
 #include "hourglass/training.hpp"
 #include "hourglass/tsne.hpp"
+#include "tests/memory/row_file.hpp"
 #include "tests/oracle/parity.hpp"
 #include "tests/oracle/recording_backend.hpp"
 
@@ -163,6 +166,33 @@ TEST(MemoryPlan, OfWrongOptionsIsWrongUsage) {
   EXPECT_THROW((void)training_memory(gpu_info(), spec, {1000, 784}, {}), UsageError);
 }
 
+TEST(MemoryPlan, OfAFileGrowsWithItsColumnsAlone) {
+  AutoencoderSpec spec;
+  for (const DeviceInfo& device : {cpu_info(), gpu_info()}) {
+    const auto of = [&](std::int64_t rows, bool in_file) {
+      const DataShape data(rows, 784, false, in_file);
+      return std::vector<std::uint64_t>{
+          model_memory(device, spec, data, ModelOutput::code_blocks).total_bytes(),
+          model_memory(device, spec, data, ModelOutput::reconstruction_blocks).total_bytes(),
+          model_memory(device, spec, data, ModelOutput::loss).total_bytes(),
+          scaler_fit_memory(device, data, Scaling::standard).total_bytes()};
+    };
+    EXPECT_EQ(of(100'000, true), of(1'000'000'000'000, true));
+    for (const std::uint64_t bytes : of(100'000, true))
+      EXPECT_LT(bytes, std::uint64_t{100} << 20);
+    if (device.backend == "cuda") {
+      EXPECT_EQ(of(100'000, true), of(100'000, false));
+    }
+  }
+  // What is in the host's memory is not brought there again.
+  const DataShape here(1'000'000, 784);
+  const DataShape file(1'000'000, 784, false, true);
+  const std::uint64_t bytes = bytes_of(here);
+  EXPECT_LT(training_memory(cpu_info(), spec, here, 256).total_bytes(), bytes / 10);
+  EXPECT_GT(training_memory(cpu_info(), spec, file, 256).total_bytes(), bytes);
+  EXPECT_GT(training_memory(gpu_info(), spec, here, 256).total_bytes(), bytes);
+}
+
 /// Every kind of work, by the plan that it makes.
 struct Work {
   MemoryPlan plan;
@@ -186,6 +216,9 @@ std::vector<Work> every_work(const DeviceInfo& info) {
     return Autoencoder::initialise(spec, Scaler::fit(device, data, Scaling::unit), 1);
   }();
   static const Matrix codes = rows_of(300, 4, 4);
+  static const testing_support::TemporaryRows temporary(x);
+  static const RowFile file = temporary.open();
+  static const RowSink sink = [](std::int64_t, std::span<float>) {};
   static const Pca pca = [] {
     Device device = Device::open("cpu", 1);
     return Pca::fit(device, x, 4);
@@ -214,6 +247,16 @@ std::vector<Work> every_work(const DeviceInfo& info) {
        [](Device& device) { (void)Scaler::fit(device, data, Scaling::standard); }},
       {scaler_transform_memory(info, data),
        [](Device& device) { (void)model.scaler.transform(device, data); }},
+      {model_memory(info, model.spec, RowSource(file), ModelOutput::codes),
+       [](Device& device) { (void)model.encode(device, file); }},
+      {model_memory(info, model.spec, RowSource(file), ModelOutput::code_blocks),
+       [](Device& device) { model.encode(device, file, sink); }},
+      {model_memory(info, model.spec, RowSource(file), ModelOutput::reconstruction_blocks),
+       [](Device& device) { (void)model.reconstruct(device, file, sink); }},
+      {scaler_fit_memory(info, RowSource(file), Scaling::standard),
+       [](Device& device) { (void)Scaler::fit(device, file, Scaling::standard); }},
+      {scaler_transform_memory(info, RowSource(file)),
+       [](Device& device) { (void)model.scaler.transform(device, file); }},
       {pca_fit_memory(info, x, 4), [](Device& device) { (void)Pca::fit(device, x, 4); }},
       {pca_transform_memory(info, x, 4), [](Device& device) { (void)pca.transform(device, x); }},
       {pca_inverse_memory(info, x, 4),

@@ -2,18 +2,23 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <limits>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "host/data/safetensors.hpp"
 #include "hourglass/autoencoder.hpp"
 #include "hourglass/error.hpp"
+#include "tests/oracle/recording_backend.hpp"
+#include "tests/train/row_files.hpp"
 #include "tests/train/training_fixtures.hpp"
 
 namespace hourglass {
@@ -57,6 +62,93 @@ TEST(Model, BlocksOfRowsMatchTheOracle) {
   EXPECT_EQ(model.decode(device, codes).values, reconstructions.values);
 }
 
+TEST(Model, RowsOfAFileGiveTheSameBits) {
+  const testing::Scratch scratch;
+  const auto record = std::make_shared<testing_support::Record>();
+  record->backend_name = "cuda";  // as if its memory were not the host's
+  Device devices[] = {Device::open("cpu", 2), testing_support::recording_device(record, 2, "cuda")};
+  for (const Dataset& data :
+       {random_bytes(9000, 12, 1), testing_support::random_floats(9000, 12, 2)}) {
+    const RowFile file = RowFile::open(testing_support::write_rows(scratch, "rows", data));
+    for (Device& device : devices) {
+      const Autoencoder model = example(device, data);
+      const Matrix codes = model.encode(device, data);
+      const Matrix reconstructions = model.reconstruct(device, data);
+      EXPECT_EQ(model.encode(device, file).values, codes.values);
+      EXPECT_EQ(model.reconstruct(device, file).values, reconstructions.values);
+      EXPECT_EQ(model.reconstruction_loss(device, file), model.reconstruction_loss(device, data));
+      EXPECT_EQ(model.squared_error(device, file), model.squared_error(device, data));
+      EXPECT_EQ(model.encode(device, RowSource(file).slice(4100, 4200)).values,
+                model.encode(device, data.slice(4100, 4200)).values);
+    }
+  }
+}
+
+TEST(Model, BlocksForASinkAreTheRowsOfTheWhole) {
+  Device device = Device::open("cpu", 2);
+  const Dataset data = random_bytes(9000, 12, 1);
+  for (const Loss loss : {Loss::bce, Loss::mse}) {
+    Autoencoder model = example(device, data);
+    model.spec.loss = loss;
+    std::vector<float> got;
+    const auto collect = [&](std::int64_t width) {
+      return [&got, width](std::int64_t first, std::span<float> values) {
+        EXPECT_EQ(first * width, static_cast<std::int64_t>(got.size()));
+        EXPECT_LT(values.size(), 9000u * static_cast<std::size_t>(width)) << "all at once";
+        got.insert(got.end(), values.begin(), values.end());
+        std::fill(values.begin(), values.end(), -7.0f);  // the sink's to change
+      };
+    };
+    model.encode(device, data, collect(4));
+    EXPECT_EQ(got, model.encode(device, data).values);
+    got.clear();
+    const ReconstructionFigures figures = model.reconstruct(device, data, collect(12));
+    EXPECT_EQ(got, model.reconstruct(device, data).values);
+    EXPECT_EQ(figures.loss, model.reconstruction_loss(device, data));
+    EXPECT_EQ(figures.squared_error, model.squared_error(device, data));
+    const Dataset none = random_bytes(0, 12, 1);
+    const auto refuse = [](std::int64_t, std::span<float>) { FAIL() << "there are no rows"; };
+    model.encode(device, none, refuse);
+    EXPECT_TRUE(std::isnan(model.reconstruct(device, none, refuse).loss));
+  }
+}
+
+TEST(Model, WhatASinkThrowsEndsThePass) {
+  const testing::Scratch scratch;
+  Device device = Device::open("cpu", 2);
+  const Dataset data = random_bytes(9000, 12, 1);
+  const RowFile file = RowFile::open(testing_support::write_rows(scratch, "rows", data));
+  const Autoencoder model = example(device, data);
+  int calls = 0;
+  const RowSink sink = [&](std::int64_t, std::span<float>) {
+    if (++calls == 2) throw Interrupted("interrupted");
+  };
+  EXPECT_THROW(model.encode(device, file, sink), Interrupted);
+  EXPECT_EQ(calls, 2);
+  calls = 0;
+  EXPECT_THROW((void)model.reconstruct(device, data, sink), Interrupted);
+}
+
+TEST(Model, AFileThatIsCutOrNotFiniteIsNamed) {
+  const testing::Scratch scratch;
+  Device device = Device::open("cpu", 2);
+  Dataset data = testing_support::random_floats(9000, 12, 2);
+  const Autoencoder model = example(device, data);
+  std::get<1>(data.values)[8000 * 12 + 3] = std::numeric_limits<float>::quiet_NaN();
+  const RowFile bad = RowFile::open(testing_support::write_rows(scratch, "bad", data));
+  testing::expect_error([&] { (void)model.encode(device, bad); },
+                        {"bad.npy", "row 8000, column 3"});
+  testing::expect_error([&] { (void)model.reconstruction_loss(device, data); },
+                        {"row 8000, column 3"});
+  const RowFile cut = RowFile::open(testing_support::write_rows(scratch, "cut", data));
+  const std::string path = scratch.path("cut.npy");
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 2000 * 12 * 4);
+  testing::expect_error([&] { (void)model.encode(device, cut); },
+                        {path, "ends at byte", "row 7000"});
+  testing::expect_error([&] { (void)Scaler::fit(device, cut, Scaling::standard); },
+                        {path, "row 7000"});
+}
+
 TEST(Model, NoRowsAreLegalForCodesAndNotForALoss) {
   Device device = Device::open("cpu", 1);
   const Autoencoder model = example(device, random_bytes(3, 12, 1));
@@ -69,7 +161,7 @@ TEST(Model, NoRowsAreLegalForCodesAndNotForALoss) {
   EXPECT_THROW((void)model.decode(device, Matrix(3, 5)), InputError);
 }
 
-class ModelFile : public testing::Test {
+class ModelFile : public ::testing::Test {
  protected:
   void SetUp() override {
     directory_ =

@@ -4,10 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
+#include "host/train/features.hpp"
 #include "hourglass/error.hpp"
+#include "tests/oracle/recording_backend.hpp"
+#include "tests/train/row_files.hpp"
 #include "tests/train/training_fixtures.hpp"
 
 namespace hourglass {
@@ -91,6 +98,140 @@ TEST(Scaler, ConstantColumnsKeepFactorOne) {
   EXPECT_EQ(scaler.factor[2], 1.0f);
   EXPECT_GT(scaler.factor[3], 1e6f);
   EXPECT_EQ(scaled_range(scaler, data).constant_columns, 3);
+}
+
+/// Two full blocks of statistics and a part of one; the mean of a column wanders, so that what lies
+/// between the blocks counts. Column 7 is constant.
+Dataset wandering_rows(bool bytes) {
+  constexpr std::int64_t columns = 6007;
+  const std::int64_t rows = 2 * statistics_rows(columns) + 321;
+  Dataset data;
+  data.name = bytes ? "bytes" : "floats";
+  data.rows = rows;
+  data.columns = columns;
+  if (bytes) {
+    data.values = std::vector<std::uint8_t>(static_cast<std::size_t>(rows * columns));
+  } else {
+    data.values = std::vector<float>(static_cast<std::size_t>(rows * columns));
+  }
+  std::uint32_t state = 1;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j) {
+      state = state * 1664525u + 1013904223u;
+      const std::uint32_t noise = state >> 28;
+      const auto at = static_cast<std::size_t>(i * columns + j);
+      const std::int64_t drift = j % 3 == 0 ? i * 200 / rows : j % 50;
+      const bool constant = j == 7;
+      if (bytes) {
+        std::get<0>(data.values)[at] =
+            static_cast<std::uint8_t>(constant ? 93 : drift + static_cast<std::int64_t>(noise));
+      } else {
+        std::get<1>(data.values)[at] =
+            constant ? 1000.1f : 0.1f * static_cast<float>(noise) + static_cast<float>(drift);
+      }
+    }
+  }
+  return data;
+}
+
+TEST(Scaler, OfManyBlocksIsThatOfAllRows) {
+  Device device = Device::open("cpu", 2);
+  for (const bool bytes : {true, false}) {
+    const Dataset data = wandering_rows(bytes);
+    const Scaler scaler = Scaler::fit(device, data, Scaling::standard);
+    const auto value = [&](std::int64_t i, std::int64_t j) {
+      const auto at = static_cast<std::size_t>(i * data.columns + j);
+      return bytes ? static_cast<double>(std::get<0>(data.values)[at])
+                   : static_cast<double>(std::get<1>(data.values)[at]);
+    };
+    for (std::int64_t j = 0; j < data.columns; j += j < 20 ? 1 : 997) {
+      // In extended precision, as the truth.
+      long double sum = 0.0L, squares = 0.0L;
+      for (std::int64_t i = 0; i < data.rows; ++i)
+        sum += static_cast<long double>(value(i, j));
+      const long double mean = sum / static_cast<long double>(data.rows);
+      for (std::int64_t i = 0; i < data.rows; ++i) {
+        const long double difference = static_cast<long double>(value(i, j)) - mean;
+        squares += difference * difference;
+      }
+      const long double deviation = std::sqrt(squares / static_cast<long double>(data.rows));
+      const auto at = static_cast<std::size_t>(j);
+      EXPECT_EQ(scaler.offset[at], static_cast<float>(mean)) << j;
+      EXPECT_FLOAT_EQ(scaler.factor[at], j == 7 ? 1.0f : static_cast<float>(1.0L / deviation)) << j;
+    }
+  }
+}
+
+TEST(Scaler, OfAFileIsBitForBitThatOfTheDataset) {
+  const testing::Scratch scratch;
+  const auto record = std::make_shared<testing_support::Record>();
+  record->backend_name = "cuda";  // as if its memory were not the host's
+  Device devices[] = {Device::open("cpu", 2), testing_support::recording_device(record, 2, "cuda")};
+  for (const Dataset& data : {wandering_rows(true), wandering_rows(false), random_bytes(501, 6, 5),
+                              random_floats(501, 6, 5)}) {
+    const RowFile file = RowFile::open(testing_support::write_rows(scratch, "rows", data));
+    for (Device& device : devices) {
+      for (const Scaling scaling : {Scaling::none, Scaling::unit, Scaling::standard}) {
+        if (data.rows > 501 && scaling != Scaling::standard) continue;
+        const Scaler want = Scaler::fit(device, data, scaling);
+        const Scaler got = Scaler::fit(device, file, scaling);
+        ASSERT_EQ(got.offset, want.offset);
+        ASSERT_EQ(got.factor, want.factor);
+        EXPECT_EQ(got.factor_for(file), want.factor_for(data));
+        EXPECT_NO_THROW(got.check(file));
+        const RowSource few = RowSource(file).slice(100, 301);
+        EXPECT_EQ(got.transform(device, few).values,
+                  want.transform(device, data.slice(100, 301)).values);
+        const ScaledRange range = scaled_range(got, file);
+        const ScaledRange all = scaled_range(want, data);
+        EXPECT_EQ(range.minimum, all.minimum);
+        EXPECT_EQ(range.maximum, all.maximum);
+        EXPECT_EQ(range.below_zero, all.below_zero);
+        EXPECT_EQ(range.above_one, all.above_one);
+        EXPECT_EQ(range.constant_columns, all.constant_columns);
+      }
+    }
+  }
+}
+
+TEST(Scaler, BadValuesAreNamedByTheirPlaceWhereverTheyLie) {
+  const testing::Scratch scratch;
+  Device device = Device::open("cpu", 2);
+  // Columns so many that the check goes through several blocks.
+  Dataset data = random_floats(300, 9001, 3);
+  data.name = "rows";
+  auto& values = std::get<1>(data.values);
+  const Scaler unit = Scaler::fit(device, data, Scaling::unit);
+  const Scaler standard = Scaler::fit(device, data, Scaling::standard);
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const auto& [place, bad, only_unit] :
+       {std::tuple{std::size_t{250 * 9001 + 17}, inf, false},
+        {std::size_t{299 * 9001 + 9000}, std::numeric_limits<float>::quiet_NaN(), false},
+        {std::size_t{0}, -inf, false},
+        {std::size_t{117 * 9001 + 8000}, 1.25f, true},
+        {std::size_t{117 * 9001 + 8000}, -1e-30f, true}}) {
+    const float before = std::exchange(values[place], bad);
+    const RowFile file = RowFile::open(testing_support::write_rows(scratch, "rows", data));
+    const std::string where =
+        "row " + std::to_string(place / 9001) + ", column " + std::to_string(place % 9001) + " ";
+    for (const RowSource& rows : {RowSource(data), RowSource(file)}) {
+      const auto refuse = [&](auto&& work) { testing::expect_error(work, {"rows", where}); };
+      refuse([&] { unit.check(rows); });
+      refuse([&] { (void)unit.transform(device, rows); });
+      refuse([&] { (void)Scaler::fit(device, rows, Scaling::unit); });
+      // Rows of a slice keep their number.
+      if (place >= 9001) refuse([&] { unit.check(rows.slice(1, 299)); });
+      if (only_unit) {
+        EXPECT_NO_THROW(standard.check(rows));
+        continue;
+      }
+      refuse([&] { standard.check(rows); });
+      refuse([&] { (void)standard.transform(device, rows); });
+      refuse([&] { (void)Scaler::fit(device, rows, Scaling::standard); });
+      refuse([&] { (void)Scaler::fit(device, rows, Scaling::none); });
+    }
+    values[place] = before;
+  }
 }
 
 TEST(Scaler, RangeCountsEveryValue) {
