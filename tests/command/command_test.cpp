@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
@@ -383,6 +384,63 @@ TEST_F(CommandTest, CodesAndReconstructionsAreWritten) {
   const auto json = this->json("r.json");
   EXPECT_NEAR(json["squared_error"], squares / static_cast<double>(scaled.values.size()), 1e-6);
   EXPECT_GT(json["reconstruction_loss"], 0.0);
+}
+
+TEST_F(CommandTest, CodesOfAFileNeedTheMemoryOfAFewRows) {
+  // 5,000 rows of 36 floats, as a file that is read piece by piece and as text, which is not.
+  std::mt19937 generator(3);
+  Matrix many(5000, columns);
+  for (float& value : many.values)
+    value = static_cast<float>(generator() % 1000) / 1000.0f;
+  save_matrix(path("many.npy"), many);
+  save_matrix(path("many.csv"), many);
+  train("m.safetensors");
+  const Arguments common{"--model", "m.safetensors", "--device", "cpu", "--threads", "2"};
+  const Arguments encode = Arguments{"encode"} + common;
+  const Arguments reconstruct = Arguments{"reconstruct"} + common;
+  const auto succeed = [&](const Arguments& arguments) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+  };
+  succeed(encode +
+          Arguments{"--data", "many.npy", "--out", "a.npy", "--memory", "8M", "--json", "a.json"});
+  succeed(encode + Arguments{"--data", "many.csv", "--out", "b.npy", "--memory", "1G"});
+  EXPECT_EQ(read_file(work_.at("a.npy")), read_file(work_.at("b.npy")));
+  EXPECT_EQ(json("a.json")["options"]["memory"], 8 << 20);
+  EXPECT_LE(json("a.json")["device"]["memory"]["estimated_bytes"], 8 << 20);
+  succeed(reconstruct + Arguments{"--data", "many.npy", "--out", "a.npy", "--json", "a.json"});
+  succeed(reconstruct + Arguments{"--data", "many.csv", "--out", "b.npy", "--json", "b.json"});
+  EXPECT_EQ(read_file(work_.at("a.npy")), read_file(work_.at("b.npy")));
+  EXPECT_EQ(json("a.json")["options"]["memory"], nullptr);
+  for (const char* figure : {"reconstruction_loss", "squared_error"}) {
+    EXPECT_EQ(json("a.json")[figure], json("b.json")[figure]);
+  }
+
+  const Arguments out{"--out", "c.npy"};
+  for (const std::string wrong :
+       {"12X", "0", "-1", "M", "1.5G", "12MB", " 1M", "1m", "99999999999T"}) {
+    expect_failure(encode + out + Arguments{"--data", "many.npy", "--memory", wrong}, 2,
+                   "--memory " + wrong + ": expected a number of bytes");
+  }
+  expect_failure(encode + out + Arguments{"--data", "many.npy", "--memory", "100K"}, 2,
+                 "--memory 100K: codes of 5,000 x 36 rows by 36-8-3-8-36 needs ");
+  expect_failure(reconstruct + out + Arguments{"--data", "many.npy", "--memory", "102400"}, 2,
+                 "--memory 102400: reconstructions of 5,000 x 36 rows");
+  // 100,000 bytes of text at the least, and 720,000 in memory.
+  expect_failure(encode + out + Arguments{"--data", "many.csv", "--memory", "50K"}, 2,
+                 "cannot be read piece by piece: save it as .npy");
+  expect_failure(encode + out + Arguments{"--data", "many.csv", "--memory", "2M"}, 2,
+                 "all rows 0.7");
+  EXPECT_FALSE(exists("c.npy"));
+
+  // What is found in the midst of a file leaves nothing behind.
+  many.values[4999 * columns + 7] = std::numeric_limits<float>::infinity();
+  save_matrix(path("many.npy"), many);
+  expect_failure(encode + out + Arguments{"--data", "many.npy"}, 3, "row 4999, column 7");
+  expect_failure(reconstruct + out + Arguments{"--data", "many.npy"}, 3, "row 4999, column 7");
+  EXPECT_FALSE(exists("c.npy"));
+  for (const std::string& name : work_.files())
+    EXPECT_EQ(name.find("partial"), std::string::npos) << name;
 }
 
 TEST_F(CommandTest, PcaTsneAndScoresGoTogether) {

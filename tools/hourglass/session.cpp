@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -98,13 +99,24 @@ void Session::throw_interrupted() {
 
 Dataset Session::load(const std::string& source) {
   Dataset data = time("load", [&] { return load_dataset(source); });
-  print_field("data",
-              fmt::format("{}: {} x {}{}{}", data.name, grouped(data.rows), grouped(data.columns),
-                          data.is_bytes() ? " bytes" : " floats",
-                          data.image_height > 0 ? fmt::format(", images of {} x {}",
-                                                              data.image_height, data.image_width)
-                                                : ""));
+  print_data(data);
   return data;
+}
+
+OpenRows Session::open_rows(const std::string& source) {
+  if (!RowFile::can_open(source)) return OpenRows(load(source));
+  RowFile file = time("load", [&] { return RowFile::open(source); });
+  print_data(file);
+  return OpenRows(std::move(file));
+}
+
+void Session::print_data(const RowSource& rows) {
+  print_field("data", fmt::format("{}: {} x {}{}{}", rows.name(), grouped(rows.rows()),
+                                  grouped(rows.columns()), rows.is_bytes() ? " bytes" : " floats",
+                                  rows.image_height() > 0
+                                      ? fmt::format(", images of {} x {}", rows.image_height(),
+                                                    rows.image_width())
+                                      : ""));
 }
 
 void Session::print_field(std::string_view name, std::string_view value) {
@@ -205,6 +217,25 @@ std::string duration(double seconds) {
   if (seconds < 120.0) return fmt::format("{:.0f} s", seconds);
   const auto whole = static_cast<std::int64_t>(std::lround(seconds));
   return fmt::format("{} min {} s", whole / 60, whole % 60);
+}
+
+std::uint64_t parse_bytes(std::string_view option, std::string_view text) {
+  constexpr std::string_view units = "KMGT";
+  std::uint64_t bytes = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
+  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  bool good = error == std::errc{} && bytes > 0 && unit.size() <= 1;
+  if (good && !unit.empty()) {
+    const std::size_t power = units.find(unit[0]);
+    good = power != std::string_view::npos &&
+           !__builtin_mul_overflow(bytes, std::uint64_t{1} << (10 * (power + 1)), &bytes);
+  }
+  if (!good) {
+    throw UsageError(fmt::format(
+        "{} {}: expected a number of bytes above 0, such as 1000, 512M or 8G (K, M, G, T)", option,
+        text));
+  }
+  return bytes;
 }
 
 Json number(double value) {

@@ -17,6 +17,7 @@
 #include "hourglass/device.hpp"
 #include "hourglass/matrix.hpp"
 #include "hourglass/memory.hpp"
+#include "hourglass/rows.hpp"
 
 namespace hourglass::command {
 
@@ -28,6 +29,21 @@ struct CommonOptions {
   std::uint64_t seed = 0;
   std::string json;  ///< empty: none; "-": standard output, which then holds nothing else
   bool quiet = false;
+};
+
+/// Rows that are read from their file as they are needed, or a dataset in memory where the file
+/// cannot be read so: text, gzip.
+class OpenRows {
+ public:
+  explicit OpenRows(RowFile file) : file_(std::move(file)) {}
+  explicit OpenRows(Dataset data) : data_(std::move(data)) {}
+  [[nodiscard]] bool in_memory() const { return data_.has_value(); }
+  /// Valid while this lives and is not moved.
+  [[nodiscard]] RowSource source() const { return data_ ? RowSource(*data_) : RowSource(*file_); }
+
+ private:
+  std::optional<RowFile> file_;
+  std::optional<Dataset> data_;
 };
 
 /// From SIGINT or SIGTERM on. A second signal ends the process at once.
@@ -66,6 +82,7 @@ class Session {
     if (is_interrupted()) throw_interrupted();
   }
   Dataset load(const std::string& source);
+  OpenRows open_rows(const std::string& source);
 
   // ---- printing
   /// A line on standard output, unless --quiet or --json -.
@@ -98,6 +115,7 @@ class Session {
     std::chrono::steady_clock::time_point start_;
   };
 
+  void print_data(const RowSource& rows);
   [[nodiscard]] bool prints() const { return !common.quiet && common.json != "-"; }
   void add_time(const std::string& phase, std::chrono::steady_clock::time_point start) noexcept;
   void print_line(const std::string& line);
@@ -115,6 +133,9 @@ class Session {
 std::string grouped(std::int64_t number);
 /// "0.31 s", "12 s", "3 min 20 s"
 std::string duration(double seconds);
+/// A number of bytes: "1000", or a whole number of K, M, G or T, powers of 1024: "512M". Throws
+/// UsageError that names the option.
+std::uint64_t parse_bytes(std::string_view option, std::string_view text);
 /// null for what is not finite, which JSON cannot say.
 Json number(double value);
 /// The double that reads like the float: 1e-7f as 1e-07, not as 1.0000000116860974e-07.
