@@ -206,7 +206,7 @@ void train_autoencoder(Device& device, const Experiment& experiment, ScaledData&
     training.progress = [&](const TrainingProgress&) { return options.keep_going(); };
   }
   Run& run = result.run;
-  run.history = fit(device, model, *data.train, training, data.test);
+  run.history = fit(device, model, *data.train, training, *data.test);
   run.seconds["training"] = watch.lap();
 
   const EpochFigures& last = run.history.epochs.back();

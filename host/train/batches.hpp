@@ -3,28 +3,40 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 
+#include "host/train/batch_stream.hpp"
 #include "host/train/features.hpp"
-#include "hourglass/dataset.hpp"
+#include "hourglass/rows.hpp"
 #include "hourglass/scaler.hpp"
 #include "kernels/backend.hpp"
 #include "kernels/buffer.hpp"
 
 namespace hourglass {
 
+/// Gives equal batches whether the rows lie on the device or are streamed there.
 class Batches {
  public:
-  /// Of `batch` rows each; `shuffled` by the orders that begin() is given, or as they lie.
-  Batches(Backend& backend, const Scaler& scaler, const Dataset& data, std::int64_t batch,
-          bool shuffled)
-      : backend_(backend),
-        rows_(data.rows),
-        batch_(batch),
-        source_(backend, data, data.rows),
-        view_(source_.load(data, 0, data.rows)),
-        scaler_(backend, scaler, data),
-        order_(shuffled ? Buffer<std::int32_t>(backend, data.rows) : Buffer<std::int32_t>()) {}
+  enum class Order { shuffled, as_they_lie };
+  enum class Residence {
+    device,   ///< all rows in device memory
+    streamed  ///< a few batches at a time, read ahead
+  };
+  /// Of the buffers of a stream.
+  static constexpr int stream_buffers = 3;
+
+  Batches(Backend& backend, const Scaler& scaler, const RowSource& rows, std::int64_t batch,
+          Order order, Residence residence)
+      : backend_(backend), rows_(rows.rows()), batch_(batch), scaler_(backend, scaler, rows) {
+    if (residence == Residence::streamed) {
+      stream_.emplace(backend, rows, batch, ValueCheck::none, stream_buffers);
+      return;
+    }
+    source_.emplace(backend, rows, rows.rows());
+    view_ = source_->load(rows, 0, rows.rows());
+    if (order == Order::shuffled) order_ = Buffer<std::int32_t>(backend, rows.rows());
+  }
 
   [[nodiscard]] std::int64_t rows() const { return rows_; }
   /// Rows of a step; the last step of an epoch may have fewer.
@@ -34,26 +46,40 @@ class Batches {
     return std::min(batch_, rows_ - step * batch_);
   }
 
-  /// Starts an epoch, or the rest of one, at step `first`; `order` is empty where not shuffled.
-  void begin(std::span<const std::int32_t> order, std::int64_t /*first*/) {
-    if (!order.empty()) order_.upload(order);
+  /// Starts an epoch, or the rest of one, at step `first`. `order` stays as it is until the epoch
+  /// has ended.
+  void begin(std::span<const std::int32_t> order, std::int64_t first) {
+    if (stream_) {
+      stream_->begin(order, first);
+    } else {
+      order_.upload(order);
+    }
+  }
+  /// The same for the rows as they lie.
+  void begin() {
+    if (stream_) stream_->begin();
   }
   /// out (rows_of(step) x D) = the scaled rows of that step. After begin(), steps come one after
   /// the other.
   void gather(std::int64_t step, Mat out) {
     const std::int64_t first = step * batch_;
-    scaler_.gather(backend_, view_, order_.size() > 0 ? order_.data() + first : nullptr, first,
-                   out);
+    if (stream_) {
+      scaler_.gather(backend_, stream_->next(), nullptr, 0, out);
+    } else {
+      const std::int32_t* order = order_.size() > 0 ? order_.data() + first : nullptr;
+      scaler_.gather(backend_, view_, order, first, out);
+    }
   }
 
  private:
   Backend& backend_;
   std::int64_t rows_;
   std::int64_t batch_;
-  FeatureBuffer source_;
-  FeatureView view_;
   DeviceScaler scaler_;
-  Buffer<std::int32_t> order_;
+  std::optional<FeatureBuffer> source_;
+  FeatureView view_;
+  Buffer<std::int32_t> order_;  // empty where rows come as they lie, or are streamed
+  std::optional<BatchStream> stream_;
 };
 
 }  // namespace hourglass

@@ -16,6 +16,7 @@
 
 #include "host/data/atomic_file.hpp"
 #include "host/data/safetensors.hpp"
+#include "host/train/features.hpp"
 #include "hourglass/error.hpp"
 
 namespace hourglass {
@@ -109,11 +110,13 @@ class Crc32 {
 };
 
 /// Shape, type and content.
-std::string describe(const Dataset& data) {
-  const std::size_t bytes =
-      static_cast<std::size_t>(data.rows * data.columns) * (data.is_bytes() ? 1 : sizeof(float));
-  return fmt::format("{} x {} {} of CRC-32 {}", data.rows, data.columns,
-                     data.is_bytes() ? "bytes" : "floats", Crc32().add(data.data(), bytes).text());
+std::string describe(const RowSource& rows) {
+  Crc32 crc;
+  for_host_blocks(rows, [&](std::int64_t, std::int64_t count, const void* values) {
+    crc.add(values, static_cast<std::size_t>(count * rows.row_bytes()));
+  });
+  return fmt::format("{} x {} {} of CRC-32 {}", rows.rows(), rows.columns(),
+                     rows.is_bytes() ? "bytes" : "floats", crc.text());
 }
 
 std::string checksum_of(const TensorFile& file) {
@@ -162,8 +165,9 @@ void move_file(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-TrainingIdentity identity_of(const Autoencoder& model, const Dataset& data,
-                             const TrainingOptions& options, const Dataset* validation) {
+TrainingIdentity identity_of(const Autoencoder& model, const RowSource& data,
+                             const TrainingOptions& options,
+                             const std::optional<RowSource>& validation) {
   const std::string start =
       Crc32().add(model.parameters.data(), model.parameters.size() * sizeof(float)).text();
   TrainingIdentity identity{
@@ -171,8 +175,8 @@ TrainingIdentity identity_of(const Autoencoder& model, const Dataset& data,
       {"first parameters", "of CRC-32 " + start},
       {"scaling", std::string(name_of(model.scaler.scaling))},
       {"data", describe(data)},
-      {"validation data", validation != nullptr ? describe(*validation) : "none"},
-      {"batch", fmt::format("{}", std::min(options.batch, data.rows))},
+      {"validation data", validation ? describe(*validation) : "none"},
+      {"batch", fmt::format("{}", std::min(options.batch, data.rows()))},
       {"learning rate", fmt::format("{}", options.learning_rate)},
       {"learning rate schedule", options.schedule.name()},
       {"optimiser", std::string(name_of(options.optimiser))},

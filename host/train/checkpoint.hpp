@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,9 @@ namespace hourglass {
 using TrainingIdentity = std::map<std::string, std::string>;
 /// Of data, by its content, and options, before the first step. Not in it: what does not change the
 /// course, and the number of epochs, where no schedule looks ahead to it.
-TrainingIdentity identity_of(const Autoencoder& model, const Dataset& data,
-                             const TrainingOptions& options, const Dataset* validation);
+TrainingIdentity identity_of(const Autoencoder& model, const RowSource& data,
+                             const TrainingOptions& options,
+                             const std::optional<RowSource>& validation);
 
 struct Checkpoint {
   TrainingIdentity training;

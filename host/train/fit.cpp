@@ -9,15 +9,16 @@
 #include "hourglass/error.hpp"
 #include "hourglass/memory.hpp"
 #include "hourglass/training.hpp"
+#include "kernels/backend.hpp"
 
 namespace hourglass {
 namespace {
 
-void check_data(const Autoencoder& model, const Dataset& data) {
-  if (data.rows < 1) throw InputError(fmt::format("{}: no rows", data.name));
-  if (data.rows > std::numeric_limits<std::int32_t>::max()) {
+void check_data(const Autoencoder& model, const RowSource& data) {
+  if (data.rows() < 1) throw InputError(fmt::format("{}: no rows", data.name()));
+  if (data.rows() > std::numeric_limits<std::int32_t>::max()) {
     throw InputError(
-        fmt::format("{}: {} rows; at most 2^31 - 1 can be trained on", data.name, data.rows));
+        fmt::format("{}: {} rows; at most 2^31 - 1 can be trained on", data.name(), data.rows()));
   }
   model.scaler.check(data);
 }
@@ -27,7 +28,8 @@ std::string percent(double share) {
 }
 
 /// The output is a sigmoid's, so targets outside [0, 1] are out of its reach.
-void warn_of_range(const Autoencoder& model, const Dataset& data, const TrainingOptions& options) {
+void warn_of_range(const Autoencoder& model, const RowSource& data,
+                   const TrainingOptions& options) {
   if (!options.warn || model.spec.output_activation != Activation::sigmoid ||
       model.scaler.scaling == Scaling::unit) {
     return;
@@ -57,8 +59,8 @@ void warn_of_range(const Autoencoder& model, const Dataset& data, const Training
 
 }  // namespace
 
-History fit(Device& device, Autoencoder& model, const Dataset& data, const TrainingOptions& options,
-            const Dataset* validation) {
+History fit(Device& device, Autoencoder& model, const RowSource& data,
+            const TrainingOptions& options, const std::optional<RowSource>& validation) {
   model.spec.validate();
   options.validate(model.spec);
   if (std::cmp_not_equal(model.parameters.size(), model.spec.parameter_count()) ||
@@ -69,14 +71,24 @@ History fit(Device& device, Autoencoder& model, const Dataset& data, const Train
                     model.parameters.size(), model.scaler.columns(), model.spec.name(),
                     model.spec.parameter_count(), model.spec.inputs));
   }
+  if (options.patience > 0 && !validation) {
+    throw UsageError(fmt::format(
+        "patience {}: early stopping watches the validation loss, and there are no validation rows",
+        options.patience));
+  }
   check_data(model, data);
-  if (validation != nullptr) check_data(model, *validation);
+  if (validation) check_data(model, *validation);
+  DeviceInfo info = device.info();
+  info.free_bytes = device.backend().info().free_bytes;
   std::optional<DataShape> validation_shape;
-  if (validation != nullptr) validation_shape = *validation;
-  training_memory(device.info(), model.spec, data, options, validation_shape).check(device);
+  if (validation) validation_shape = *validation;
+  training_memory(info, model.spec, data, options, validation_shape).check(device);
+  const bool streamed = training_streams(info, model.spec, data, options, validation_shape);
   warn_of_range(model, data, options);
   const Range range(device.backend(), "train");
-  return TrainingRun(device, model, data, options, validation).run();
+  return TrainingRun(device, model, data, options, validation,
+                     streamed ? Batches::Residence::streamed : Batches::Residence::device)
+      .run();
 }
 
 }  // namespace hourglass

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "host/train/batches.hpp"
 #include "host/train/features.hpp"
 #include "hourglass/error.hpp"
 
@@ -56,9 +57,20 @@ std::uint64_t activation_bytes(const AutoencoderSpec& spec, std::int64_t rows) {
 
 }  // namespace
 
-MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
-                           const DataShape& data, const TrainingOptions& options,
-                           const std::optional<DataShape>& validation) {
+namespace {
+
+/// What Batches takes for the rows.
+std::uint64_t batches_bytes(const MemoryTimeline& memory, const DataShape& data, std::int64_t batch,
+                            bool streamed) {
+  if (!streamed) return resident_bytes(memory, data);
+  // Buffers of the stream lie in the host's memory, one more batch on a device that has its own.
+  const DataShape rows(std::min(batch, data.rows), data.columns, data.bytes, true);
+  return (memory.on_host() ? Batches::stream_buffers : 1) * bytes_of(rows);
+}
+
+MemoryPlan training_plan(const DeviceInfo& device, const AutoencoderSpec& spec,
+                         const DataShape& data, const TrainingOptions& options,
+                         const std::optional<DataShape>& validation, bool streamed) {
   spec.validate();
   MemoryTimeline memory(device);
   const std::int64_t rows = data.rows;
@@ -69,7 +81,7 @@ MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec
       validation ? std::min(block_rows(data.columns), validation->rows) : 0;
   const std::int64_t moment_count = options.optimiser == Optimiser::sgd ? 1 : 2;
 
-  const auto source = memory.hold("data", resident_bytes(memory, data));
+  const auto source = memory.hold("data", batches_bytes(memory, data, batch_rows, streamed));
   const auto scaler = memory.hold("data", scaler_bytes(data.columns));
   // Two lists of 16 bytes a row that are sorted from one into the other, and the order.
   const auto shuffle = memory.hold_on_host("order of the rows", bytes_of<char>({36, rows}));
@@ -91,8 +103,9 @@ MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec
       memory.hold("best parameters", options.patience > 0 ? bytes_of<float>(count) : 0);
   MemoryTimeline::Held validation_source;
   if (validation) {
-    validation_source = memory.hold(
-        "validation data", resident_bytes(memory, *validation) + scaler_bytes(validation->columns));
+    validation_source = memory.hold("validation data",
+                                    batches_bytes(memory, *validation, validation_rows, streamed) +
+                                        scaler_bytes(validation->columns));
   }
   memory.run(memory.operations().batch(std::max(batch_rows, validation_rows), widest(spec)));
   const auto downloaded_figures = memory.hold_on_host("figures", bytes_of<double>({2, steps}));
@@ -104,6 +117,30 @@ MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec
   return memory.plan(fmt::format("training {} on {} rows in batches of {}", spec.name(),
                                  size_text(data), batch_rows),
                      "use a smaller batch, narrower layers or fewer rows");
+}
+
+}  // namespace
+
+bool training_streams(const DeviceInfo& device, const AutoencoderSpec& spec, const DataShape& data,
+                      const TrainingOptions& options, const std::optional<DataShape>& validation) {
+  const std::uint64_t resident =
+      training_plan(device, spec, data, options, validation, false).total_bytes();
+  return (options.memory_bytes > 0 && resident > options.memory_bytes) ||
+         (device.free_bytes > 0 && resident > device.free_bytes);
+}
+
+MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
+                           const DataShape& data, const TrainingOptions& options,
+                           const std::optional<DataShape>& validation) {
+  const bool streamed = training_streams(device, spec, data, options, validation);
+  MemoryPlan plan = training_plan(device, spec, data, options, validation, streamed);
+  if (options.memory_bytes > 0 && plan.total_bytes() > options.memory_bytes) {
+    throw UsageError(
+        fmt::format("memory of {} bytes: {} needs {}, with its rows read batch by "
+                    "batch",
+                    options.memory_bytes, plan.work(), plan.needs()));
+  }
+  return plan;
 }
 
 MemoryPlan model_memory(const DeviceInfo& device, const AutoencoderSpec& spec,

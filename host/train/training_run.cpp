@@ -25,24 +25,26 @@ constexpr const char* advice = "try a smaller learning rate";
 
 }  // namespace
 
-TrainingRun::TrainingRun(Device& device, Autoencoder& model, const Dataset& data,
-                         const TrainingOptions& options, const Dataset* validation)
+TrainingRun::TrainingRun(Device& device, Autoencoder& model, const RowSource& data,
+                         const TrainingOptions& options, const std::optional<RowSource>& validation,
+                         Batches::Residence residence)
     : backend_(device.backend()),
       device_(fmt::format("{}, {} thread(s)", device.info().name, device.info().threads)),
       model_(model),
       options_(options),
-      batches_(backend_, model.scaler, data, std::min(options.batch, data.rows), true),
+      batches_(backend_, model.scaler, data, std::min(options.batch, data.rows()),
+               Batches::Order::shuffled, residence),
       steps_(batches_.steps()),
-      shuffle_(data.rows),
+      shuffle_(data.rows()),
       figures_(backend_, 2 * steps_),
-      validation_(validation),
-      validation_rows_(
-          validation == nullptr ? 0 : std::min(block_rows(data.columns), validation->rows)),
+      validation_rows_(validation ? std::min(block_rows(data.columns()), validation->rows()) : 0),
       network_(backend_, model.spec, model.parameters, std::max(batches_.batch(), validation_rows_),
                batches_.batch(), Objective::of(options, model.scaler.scaling),
                UpdateRule::of(options)) {
-  if (validation != nullptr) {
-    validation_batches_.emplace(backend_, model.scaler, *validation, validation_rows_, false);
+  if (validation) {
+    validation_name_ = validation->name();
+    validation_batches_.emplace(backend_, model.scaler, *validation, validation_rows_,
+                                Batches::Order::as_they_lie, residence);
     validation_figures_ = Buffer<double>(backend_, 2);
   }
   if (options.patience > 0) {
@@ -145,7 +147,7 @@ bool TrainingRun::run_epoch() {
   }
   EpochFigures figures = epoch_figures();
   figures.learning_rate = learning_rate;
-  if (validation_ != nullptr) validate(figures);
+  if (validation_batches_) validate(figures);
   figures.seconds = seconds_since(epoch_start);
   const bool due = checkpoint_due(steps_);
   history_.epochs.push_back(figures);
@@ -194,7 +196,7 @@ void TrainingRun::validate(EpochFigures& figures) {
   const Range range(backend_, "evaluate");
   validation_figures_.zero();
   double* loss = validation_figures_.data();
-  validation_batches_->begin({}, 0);
+  validation_batches_->begin();
   for (std::int64_t step = 0; step < validation_batches_->steps(); ++step) {
     const std::int64_t rows = validation_batches_->rows_of(step);
     validation_batches_->gather(step, network_.inputs(rows));
@@ -204,7 +206,7 @@ void TrainingRun::validate(EpochFigures& figures) {
     network_.add_loss(model_.spec.loss, rows, loss);
   }
   const std::vector<double> sums = validation_figures_.download();
-  const auto rows = static_cast<double>(validation_->rows);
+  const auto rows = static_cast<double>(validation_batches_->rows());
   figures.validation_reconstruction = sums[0] / rows;
   figures.validation_loss = (sums[0] + sums[1]) / rows;
   if (std::isfinite(figures.validation_loss)) return;
@@ -212,7 +214,7 @@ void TrainingRun::validate(EpochFigures& figures) {
   const auto layer = first_not_finite(network_.parameters().download());
   throw NumericsError(
       fmt::format("epoch {}, after its last step {}: the validation loss on {} is {}; {}", epoch(),
-                  steps_, validation_->name, figures.validation_loss,
+                  steps_, validation_name_, figures.validation_loss,
                   layer ? fmt::format("the first layer whose parameters are not finite is {}; {}",
                                       layer_name(model_.spec, *layer), advice)
                         : "every parameter is finite, so its values are too large for float32"));

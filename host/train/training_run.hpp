@@ -17,8 +17,9 @@ namespace hourglass {
 
 class TrainingRun {
  public:
-  TrainingRun(Device& device, Autoencoder& model, const Dataset& data,
-              const TrainingOptions& options, const Dataset* validation);
+  TrainingRun(Device& device, Autoencoder& model, const RowSource& data,
+              const TrainingOptions& options, const std::optional<RowSource>& validation,
+              Batches::Residence residence);
   History run();
 
  private:
@@ -64,10 +65,10 @@ class TrainingRun {
   Batches batches_;
   std::int64_t steps_;  // an epoch
   Shuffle shuffle_;
-  Buffer<double> figures_;  // the loss of each step, then its penalty, weighted by the rows
-  const Dataset* validation_;
-  std::int64_t validation_rows_;
+  Buffer<double> figures_;        // the loss of each step, then its penalty, weighted by the rows
+  std::int64_t validation_rows_;  // of a block; 0 without
   TrainableNetwork network_;
+  std::string validation_name_;
   std::optional<Batches> validation_batches_;
   Buffer<double> validation_figures_;
 

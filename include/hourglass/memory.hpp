@@ -75,7 +75,13 @@ struct DataShape {
 
 // All plans throw UsageError where the work itself would: a perplexity too large for the points.
 
-/// fit() on `data`.
+/// Whether fit() brings the rows to the device batch by batch: where training with all of them
+/// there takes more than options.memory_bytes, or than device.free_bytes.
+bool training_streams(const DeviceInfo& device, const AutoencoderSpec& spec, const DataShape& data,
+                      const TrainingOptions& options,
+                      const std::optional<DataShape>& validation = std::nullopt);
+/// fit() on `data`, in the way that it takes. Throws UsageError where that is more than
+/// options.memory_bytes.
 MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
                            const DataShape& data, const TrainingOptions& options,
                            const std::optional<DataShape>& validation = std::nullopt);

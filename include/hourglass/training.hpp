@@ -14,6 +14,8 @@
 #include "hourglass/dataset.hpp"
 #include "hourglass/device.hpp"
 #include "hourglass/options.hpp"
+#include "hourglass/rows.hpp"
+#include "hourglass/scaler.hpp"
 
 namespace hourglass {
 
@@ -146,8 +148,8 @@ struct TrainingOptions {
   double min_improvement = 0.0;
 
   CheckpointOptions checkpoint{};
-  /// At most so much memory of the device, and of the host for data that is read from a file; 0:
-  /// what is free. Where the data does not fit, its rows are read batch by batch, with equal
+  /// At most so much memory for training; 0: what is free on the device. Where the rows do not fit
+  /// they are brought batch by batch, from the host's memory or from their file, with equal
   /// results.
   std::uint64_t memory_bytes = 0;
   std::uint64_t seed = 0;
@@ -179,7 +181,8 @@ struct TrainingOptions {
 /// or resumed. Throws UsageError for options that do not go together, InputError where the data
 /// does not fit or is not finite, NumericsError with epoch, step and layer where the loss stops
 /// being finite.
-History fit(Device& device, Autoencoder& model, const Dataset& data, const TrainingOptions& options,
-            const Dataset* validation = nullptr);
+History fit(Device& device, Autoencoder& model, const RowSource& data,
+            const TrainingOptions& options,
+            const std::optional<RowSource>& validation = std::nullopt);
 
 }  // namespace hourglass

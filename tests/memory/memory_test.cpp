@@ -201,8 +201,10 @@ TEST_P(MemoryPlans, OfTraining) {
     TrainingOptions options = c.options;
     options.epochs = 1;
     options.batch = c.batch;
-    compare(training_memory(info(), spec, data, options, shape),
-            [&] { fit(device_, model, data, options, c.validation > 0 ? &validation : nullptr); });
+    compare(training_memory(info(), spec, data, options, shape), [&] {
+      fit(device_, model, data, options,
+          c.validation > 0 ? std::optional<RowSource>(validation) : std::nullopt);
+    });
   }
 }
 

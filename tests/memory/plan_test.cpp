@@ -233,7 +233,7 @@ std::vector<Work> every_work(const DeviceInfo& info) {
       {training_memory(info, model.spec, data, training, DataShape(validation)),
        [](Device& device) {
          Autoencoder trained = model;
-         fit(device, trained, data, training, &validation);
+         fit(device, trained, data, training, validation);
        }},
       {model_memory(info, model.spec, data, ModelOutput::codes),
        [](Device& device) { (void)model.encode(device, data); }},

@@ -90,7 +90,7 @@ TEST(MemoryPlans, OfTrainingAndItsModel) {
   expect_planned(training_memory(gpu(), spec, data, options, DataShape(data)),
                  [&](Device& device) {
                    Autoencoder trained = model;
-                   fit(device, trained, data, options, &data);
+                   fit(device, trained, data, options, data);
                  });
   expect_planned(model_memory(gpu(), spec, data, ModelOutput::codes),
                  [&](Device& device) { (void)model.encode(device, data); });

@@ -104,7 +104,7 @@ class Job {
   Result train(const TrainingOptions& options) {
     said_.clear();
     Autoencoder model = start_;
-    History history = fit(device_, model, data_, options, &validation_);
+    History history = fit(device_, model, data_, options, validation_);
     return {model.parameters, history};
   }
 

@@ -230,7 +230,7 @@ TEST(Fit, SameSeedSameBits) {
     options.epochs = 2;
     options.batch = 64;
     options.seed = seed;
-    const History history = fit(device, model, data, options, &validation);
+    const History history = fit(device, model, data, options, validation);
     model.parameters.push_back(static_cast<float>(history.epochs.back().loss));
     model.parameters.push_back(static_cast<float>(history.epochs.back().validation_loss));
     return model.parameters;
@@ -250,7 +250,7 @@ TEST(Fit, ValidationUsesTheWeightsAfterTheEpoch) {
   options.epochs = 2;
   options.batch = 32;
   options.sparsity = Sparsity::parse("l1:0.1");
-  const History history = fit(device, model, data, options, &validation);
+  const History history = fit(device, model, data, options, validation);
   const EpochFigures& last = history.epochs.back();
   EXPECT_NEAR(last.validation_reconstruction, model.reconstruction_loss(device, validation), 1e-9);
   const Matrix codes = model.encode(device, validation);
@@ -269,7 +269,7 @@ TEST(Fit, L1SumOnValidationIsThatOfABatchOfTraining) {
   options.epochs = 1;
   options.batch = 32;
   options.sparsity = Sparsity::parse("l1sum:0.001");
-  const History history = fit(device, model, data, options, &data);
+  const History history = fit(device, model, data, options, data);
   const Matrix codes = model.encode(device, data);
   double sum = 0.0;
   for (const float h : codes.values)
@@ -329,7 +329,7 @@ TEST(Fit, NotANumberInTheDataIsRefusedWithItsPlace) {
     EXPECT_THROW(fit(device, model, bad, {}), InputError);
     const std::string message = message_of([&] { fit(device, model, bad, {}); });
     EXPECT_NE(message.find("row 13, column 4"), std::string::npos) << message;
-    EXPECT_THROW(fit(device, model, good, {}, &bad), InputError);
+    EXPECT_THROW(fit(device, model, good, {}, bad), InputError);
     EXPECT_THROW((void)model.encode(device, bad), InputError);
     EXPECT_THROW((void)Scaler::fit(device, bad, Scaling::standard), InputError);
   }
@@ -404,7 +404,7 @@ TEST(Fit, DataThatDoesNotFitIsRefused) {
   EXPECT_THROW(fit(device, model, random_floats(10, 7, 1), {}), InputError);
   EXPECT_THROW(fit(device, model, random_floats(0, 6, 1), {}), InputError);
   const Dataset other = random_floats(10, 5, 1);
-  EXPECT_THROW(fit(device, model, data, {}, &other), InputError);
+  EXPECT_THROW(fit(device, model, data, {}, other), InputError);
   EXPECT_THROW(fit(device, model, random_floats(10, 6, 1, 0.0f, 2.0f), {}), InputError);
   model.parameters.pop_back();
   EXPECT_THROW(fit(device, model, data, {}), UsageError);

@@ -77,7 +77,7 @@ TEST_P(Reference, TestLossAfterTenEpochsOfThreeSeeds) {
     TrainingOptions options;
     options.sparsity = Sparsity::parse(expected.sparsity);
     options.seed = seed;
-    const EpochFigures last = fit(device, model, *train, options, test).epochs.back();
+    const EpochFigures last = fit(device, model, *train, options, *test).epochs.back();
     const ActivationFigures codes = activation_figures(model.encode(device, *test),
                                                        spec.code_activation == Activation::sigmoid);
     std::cout << expected.name << ", seed " << seed << ": test " << last.validation_reconstruction

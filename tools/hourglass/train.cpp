@@ -12,6 +12,7 @@
 #include "host/data/input_file.hpp"
 #include "hourglass/autoencoder.hpp"
 #include "hourglass/error.hpp"
+#include "hourglass/rows.hpp"
 #include "hourglass/training.hpp"
 
 namespace hourglass::command {
@@ -48,6 +49,7 @@ struct TrainArguments {
   double min_improvement = 0.0;
   std::string checkpoint_every;
   bool resume = false;
+  std::string memory;
 };
 
 AutoencoderSpec spec_of(const TrainArguments& arguments) {
@@ -103,18 +105,17 @@ std::optional<double> fraction_of(const std::string& text) {
 }
 
 /// Splits the last rows off.
-Dataset hold_out(Dataset& data, double fraction) {
+RowSource hold_out(RowSource& data, double fraction) {
   const auto count =
-      static_cast<std::int64_t>(std::llround(fraction * static_cast<double>(data.rows)));
-  if (count < 1 || count >= data.rows) {
+      static_cast<std::int64_t>(std::llround(fraction * static_cast<double>(data.rows())));
+  if (count < 1 || count >= data.rows()) {
     throw UsageError(
         fmt::format("--validation {}: that is {} of {} rows, expected at least one for "
                     "validation and one for training",
-                    fraction, count, data.rows));
+                    fraction, count, data.rows()));
   }
-  Dataset held = data.slice(data.rows - count, count);
-  held.name = data.name + " (held out)";
-  data = data.slice(0, data.rows - count);
+  const RowSource held = data.slice(data.rows() - count, count);
+  data = data.slice(0, data.rows() - count);
   return held;
 }
 
@@ -191,6 +192,7 @@ void train(Session& session, const TrainArguments& arguments) {
   // Written also when training is interrupted, whatever --checkpoint-every says.
   options.checkpoint.path = arguments.out + ".checkpoint";
   options.checkpoint.resume = arguments.resume;
+  if (!arguments.memory.empty()) options.memory_bytes = parse_bytes("--memory", arguments.memory);
   if (!arguments.checkpoint_every.empty()) {
     parse_checkpoint_every(arguments.checkpoint_every, options.checkpoint);
   }
@@ -204,18 +206,21 @@ void train(Session& session, const TrainArguments& arguments) {
   session.claim_output(arguments.out);
   Device& device = session.open_device();
 
-  Dataset data = session.load(arguments.data);
-  std::optional<Dataset> validation;
+  const OpenRows opened = session.open_rows(arguments.data);
+  RowSource data = opened.source();
+  std::optional<OpenRows> opened_validation;
+  std::optional<RowSource> validation;
   if (fraction) {
     validation = hold_out(data, *fraction);
   } else if (!arguments.validation.empty()) {
-    validation = session.load(arguments.validation);
+    opened_validation = session.open_rows(arguments.validation);
+    validation = opened_validation->source();
   }
-  if (!arguments.spec.empty() && inputs != 0 && inputs != data.columns) {
+  if (!arguments.spec.empty() && inputs != 0 && inputs != data.columns()) {
     throw InputError(fmt::format("{}: key \"inputs\" is {}; {} has {} columns", arguments.spec,
-                                 inputs, arguments.data, data.columns));
+                                 inputs, arguments.data, data.columns()));
   }
-  spec.inputs = data.columns;
+  spec.inputs = data.columns();
   spec.validate();
   const bool decays_in_loss = options.weight_decay != 0.0f && options.optimiser != Optimiser::adamw;
   const bool has_penalty = options.sparsity.any() || options.contractive != 0.0f || decays_in_loss;
@@ -243,11 +248,13 @@ void train(Session& session, const TrainArguments& arguments) {
       {"checkpoint_every",
        arguments.checkpoint_every.empty() ? Json(nullptr) : Json(arguments.checkpoint_every)},
       {"resume", options.checkpoint.resume},
+      {"memory", options.memory_bytes > 0 ? Json(options.memory_bytes) : Json(nullptr)},
       {"out", arguments.out}});
 
   std::optional<DataShape> validation_shape;
   if (validation) validation_shape = *validation;
   session.plan(training_memory(device.info(), spec, data, options, validation_shape));
+  const bool streamed = training_streams(device.info(), spec, data, options, validation_shape);
   Autoencoder model = session.time("scale", [&] {
     return Autoencoder::initialise(spec, Scaler::fit(device, data, scaling), options.seed);
   });
@@ -257,13 +264,14 @@ void train(Session& session, const TrainArguments& arguments) {
                                   name_of(spec.code_activation), name_of(spec.output_activation)));
   session.print_field("objective",
                       fmt::format("{}, scale {}", objective_name(spec, options), name_of(scaling)));
-  session.print_field(
-      "training", fmt::format("{} rows, {} epoch{} of batches of {}, {} at {}{}",
-                              grouped(data.rows), options.epochs, options.epochs == 1 ? "" : "s",
-                              options.batch, name_of(options.optimiser), options.learning_rate,
-                              options.schedule == LearningRateSchedule{}
-                                  ? ""
-                                  : fmt::format(", {}", options.schedule.name())));
+  session.print_field("training",
+                      fmt::format("{} rows{}, {} epoch{} of batches of {}, {} at {}{}",
+                                  grouped(data.rows()), streamed ? " read as they are needed" : "",
+                                  options.epochs, options.epochs == 1 ? "" : "s", options.batch,
+                                  name_of(options.optimiser), options.learning_rate,
+                                  options.schedule == LearningRateSchedule{}
+                                      ? ""
+                                      : fmt::format(", {}", options.schedule.name())));
 
   std::vector<EpochFigures> epochs;  // with those that were resumed
   std::int64_t earlier_steps = 0;    // of the resumed training, in the epoch that it was in
@@ -278,7 +286,7 @@ void train(Session& session, const TrainArguments& arguments) {
       epochs.assign(progress.history.begin(), progress.history.end());
     }
     if (progress.finished != nullptr) {
-      session.print("{}", epoch_line(progress, *progress.finished, has_penalty, data.rows));
+      session.print("{}", epoch_line(progress, *progress.finished, has_penalty, data.rows()));
     } else {
       const auto rate = static_cast<double>(progress.steps_done) / progress.seconds;
       const auto left =
@@ -288,7 +296,7 @@ void train(Session& session, const TrainArguments& arguments) {
       session.progress(fmt::format(
           "epoch {:>3}/{}  step {}/{}  {} rows/s  {} left", progress.epoch, progress.epochs,
           progress.step, progress.steps,
-          grouped(std::llround(rate * static_cast<double>(std::min(options.batch, data.rows)))),
+          grouped(std::llround(rate * static_cast<double>(std::min(options.batch, data.rows())))),
           duration(left)));
     }
     return !is_interrupted();
@@ -300,7 +308,7 @@ void train(Session& session, const TrainArguments& arguments) {
     // What made the model, without the name it is given: equal trainings give equal files.
     Json training = session.options;
     training["seed"] = options.seed;
-    for (const char* key : {"out", "resume", "checkpoint_every"})
+    for (const char* key : {"out", "resume", "checkpoint_every", "memory"})
       training.erase(key);
     std::map<std::string, std::string> extra{{"training", training.dump()}};
     if (interrupted) {
@@ -308,7 +316,7 @@ void train(Session& session, const TrainArguments& arguments) {
     }
     model.save(arguments.out, extra);
     session.results["parameters"] = spec.parameter_count();
-    session.results["rows"] = data.rows;
+    session.results["rows"] = data.rows();
     session.results["history"] = history_json(epochs);
     session.results["best_epoch"] = best_epoch;
     session.results["stopped_early"] = stopped_early;
@@ -316,9 +324,8 @@ void train(Session& session, const TrainArguments& arguments) {
   };
 
   try {
-    const History history = session.time("train", [&] {
-      return fit(device, model, data, options, validation ? &*validation : nullptr);
-    });
+    const History history =
+        session.time("train", [&] { return fit(device, model, data, options, validation); });
     epochs = history.epochs;
     best_epoch = history.best_epoch;
     stopped_early = history.stopped_early;
@@ -428,6 +435,11 @@ Command add_train(CLI::App& parent) {
   app->add_option("--checkpoint-every", a.checkpoint_every,
                   "Write OUT.checkpoint every N epochs, or every Nsteps")
       ->type_name("N");
+  app->add_option(
+         "--memory", a.memory,
+         "At most so much for training, as 512M: rows that do not fit are read as they are "
+         "needed")
+      ->type_name("BYTES");
   app->add_flag("--resume", a.resume, "Go on from OUT.checkpoint, where it is there");
   return {app, [arguments](Session& session) { train(session, *arguments); }};
 }
