@@ -45,9 +45,9 @@ struct MaskNoise {
 
 /// V = 4: whole groups as 128-bit words; V = 1: element by element. Either way the last group may
 /// be shorter.
-template <class Noise, int V>
+template <class Kind, int V>
 __global__ void __launch_bounds__(corrupt_threads)
-    corrupt_kernel(const float* __restrict__ clean, std::int64_t size, Noise noise,
+    corrupt_kernel(const float* __restrict__ clean, std::int64_t size, Kind noise,
                    std::uint64_t seed, const std::int64_t* __restrict__ step,
                    float* __restrict__ noisy) {
   const auto substream = static_cast<std::uint32_t>(*step);
