@@ -98,10 +98,8 @@ void BatchStream::start(std::optional<std::span<const std::int32_t>> order, std:
   std::unique_lock lock(mutex_);
   next_read_ = batches_ = 0;  // nothing more of the epoch before is begun
   ready_.wait(lock, [&] { return reading_ == 0; });
-  for (Slot& slot : slots_) {
+  for (Slot& slot : slots_)
     slot.ready = false;
-    slot.error = nullptr;
-  }
   held_ = false;
   order_ = order;
   epoch_rows_ = rows;

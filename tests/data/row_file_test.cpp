@@ -171,9 +171,10 @@ TEST(RowFile, RowsOutsideAreWrongUsage) {
                                 RowSource(file).slice(0, 2)}) {
     for (const auto& [first, count] : std::vector<std::pair<std::int64_t, std::int64_t>>{
              {-1, 1}, {0, 3}, {2, 1}, {3, 0}, {1, -1}, {1, INT64_MAX}, {INT64_MAX, INT64_MAX}}) {
-      expect_error<UsageError>([&] { rows.read(first, count, out.data()); },
+      expect_error<UsageError>([&, f = first, c = count] { rows.read(f, c, out.data()); },
                                {"f4.npy", "it has 2"});
-      expect_error<UsageError>([&] { (void)rows.slice(first, count); }, {"f4.npy", "it has 2"});
+      expect_error<UsageError>([&, f = first, c = count] { (void)rows.slice(f, c); },
+                               {"f4.npy", "it has 2"});
     }
     for (const std::int32_t row : {-1, 2}) {
       const std::vector<std::int32_t> index{0, row};

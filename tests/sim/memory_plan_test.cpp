@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "hourglass/autoencoder.hpp"
@@ -14,6 +15,7 @@
 #include "hourglass/training.hpp"
 #include "hourglass/tsne.hpp"
 #include "kernels/cuda/backend.hpp"
+#include "tests/memory/row_file.hpp"
 #include "tests/oracle/parity.hpp"
 #include "tests/sim/machine.hpp"
 
@@ -96,6 +98,14 @@ TEST(MemoryPlans, OfTrainingAndItsModel) {
                  [&](Device& device) { (void)model.encode(device, data); });
   expect_planned(model_memory(gpu(), spec, data, ModelOutput::reconstructions),
                  [&](Device& device) { (void)model.reconstruct(device, data); });
+
+  const testing_support::TemporaryRows temporary(random_matrix(9000, 50, 4));
+  const RowFile file = temporary.open();
+  expect_planned(
+      model_memory(gpu(), spec, RowSource(file), ModelOutput::code_blocks),
+      [&](Device& device) { model.encode(device, file, [](std::int64_t, std::span<float>) {}); });
+  expect_planned(scaler_fit_memory(gpu(), RowSource(file), Scaling::standard),
+                 [&](Device& device) { (void)Scaler::fit(device, file, Scaling::standard); });
 }
 
 TEST(MemoryPlans, OfPca) {
