@@ -7,11 +7,15 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/train/permutation.hpp"
 #include "hourglass/error.hpp"
+#include "hourglass/memory.hpp"
+#include "hourglass/rows.hpp"
 #include "hourglass/training.hpp"
+#include "tests/data/scratch.hpp"
 #include "tests/train/training_fixtures.hpp"
 
 namespace hourglass {
@@ -395,6 +399,112 @@ TEST(Fit, WarnsOnceOfTargetsThatASigmoidCannotReach) {
   ASSERT_EQ(squared.size(), 1u);
   EXPECT_NE(squared[0].find("linear output"), std::string::npos) << squared[0];
   EXPECT_EQ(warnings(Scaling::none, Loss::bce, Activation::sigmoid).size(), 1u);
+}
+
+/// With so little memory that the rows stay in their file.
+TEST(Fit, RowsInAFileGiveTheSameBitsWhollyLoadedAndStreamed) {
+  Device device = device_under_test(2);
+  const testing::Scratch scratch;
+  Matrix values(3001, 40);  // 47 steps of 64 rows, the last of 57
+  for (std::size_t i = 0; i < values.values.size(); ++i)
+    values.values[i] = static_cast<float>((i * 7919) % 1000) / 999.0f;
+  const std::string path = scratch.path("rows.npy");
+  save_matrix(path, values);
+  const Dataset data = load_dataset(path);
+  const RowFile file = RowFile::open(path);
+  TrainingOptions options;
+  options.epochs = 3;
+  options.batch = 64;
+  options.learning_rate = 0.01;
+  options.noise = parse_noise("gaussian:0.3");
+  struct Trained {
+    std::vector<float> parameters;
+    std::vector<double> losses;
+    bool operator==(const Trained&) const = default;
+  };
+  for (const Scaling scaling : {Scaling::unit, Scaling::standard}) {
+    const auto train = [&](const RowSource& rows) {
+      const RowSource held_out = rows.slice(2900, 101);
+      const RowSource first = rows.slice(0, 2900);
+      AutoencoderSpec spec;
+      spec.inputs = rows.columns();
+      spec.hidden = {5};
+      Autoencoder model = Autoencoder::initialise(spec, Scaler::fit(device, first, scaling), 4);
+      Trained trained;
+      for (const EpochFigures& epoch : fit(device, model, first, options, held_out).epochs) {
+        trained.losses.push_back(epoch.loss);
+        trained.losses.push_back(epoch.validation_loss);
+      }
+      trained.parameters = model.parameters;
+      return trained;
+    };
+    options.memory_bytes = 0;
+    const Trained want = train(data);
+    EXPECT_EQ(train(file), want);
+    AutoencoderSpec spec;
+    spec.inputs = 40;
+    spec.hidden = {5};
+    // The rows are 464 KB.
+    options.memory_bytes = 400'000;
+    EXPECT_TRUE(training_streams(device.info(), spec, RowSource(file), options));
+    EXPECT_EQ(train(file), want);
+  }
+  options.memory_bytes = 1000;
+  EXPECT_THROW(
+      (void)training_memory(device.info(), {.inputs = 40, .hidden = {5}}, RowSource(file), options),
+      UsageError);
+}
+
+TEST(Fit, CallsBackAfterEachStepAndEpoch) {
+  Device device = device_under_test(1);
+  const Dataset data = easy_data(20, 6, 1);
+  Autoencoder model = model_for(device, data, {3});
+  TrainingOptions options;
+  options.epochs = 2;
+  options.batch = 8;
+  std::vector<std::pair<int, std::int64_t>> steps;
+  std::vector<std::vector<float>> models;
+  options.step_end = [&](int epoch, std::int64_t step) {
+    steps.emplace_back(epoch, step);
+    return true;
+  };
+  options.epoch_end = [&](int epoch, const EpochFigures& figures, const Autoencoder& now) {
+    EXPECT_EQ(epoch, static_cast<int>(models.size()) + 1);
+    EXPECT_GT(figures.loss, 0.0);
+    models.push_back(now.parameters);
+  };
+  fit(device, model, data, options);
+  EXPECT_EQ(steps, (std::vector<std::pair<int, std::int64_t>>{
+                       {1, 1}, {1, 2}, {1, 3}, {2, 1}, {2, 2}, {2, 3}}));
+  ASSERT_EQ(models.size(), 2u);
+  EXPECT_NE(models[0], models[1]);
+  EXPECT_EQ(models[1], model.parameters);
+}
+
+TEST(Fit, EarlyStoppingKeepsTheBestEpoch) {
+  Device device = device_under_test(1);
+  const Dataset data = easy_data(40, 6, 1);
+  const Dataset validation = easy_data(20, 6, 2);
+  Autoencoder model = model_for(device, data, {3});
+  TrainingOptions options;
+  options.epochs = 200;
+  options.batch = 8;
+  options.learning_rate = 3.0;  // it soon gets worse
+  options.patience = 3;
+  std::vector<std::vector<float>> models;
+  options.epoch_end = [&](int, const EpochFigures&, const Autoencoder& now) {
+    models.push_back(now.parameters);
+  };
+  const History history = fit(device, model, data, options, validation);
+  EXPECT_TRUE(history.stopped_early);
+  ASSERT_LT(history.epochs.size(), 200u);
+  ASSERT_EQ(static_cast<int>(history.epochs.size()), history.best_epoch + 3);
+  for (const EpochFigures& epoch : history.epochs) {
+    EXPECT_GE(epoch.validation_loss,
+              history.epochs[static_cast<std::size_t>(history.best_epoch) - 1].validation_loss);
+  }
+  EXPECT_EQ(model.parameters, models[static_cast<std::size_t>(history.best_epoch) - 1]);
+  EXPECT_THROW(fit(device, model, data, options), UsageError);
 }
 
 TEST(Fit, DataThatDoesNotFitIsRefused) {

@@ -57,7 +57,7 @@ TEST_F(RangesTest, OfTraining) {
   options.epochs = 2;
   options.batch = 30;  // four steps
   EXPECT_EQ(
-      ranges_of([&] { fit(device_, model_, data_, options, &data_); }),
+      ranges_of([&] { fit(device_, model_, data_, options, data_); }),
       (Ranges{
           {"train", 1}, {"train/epoch", 2}, {"train/epoch/step", 8}, {"train/epoch/evaluate", 2}}));
 }
