@@ -9,7 +9,6 @@
 
 #include "host/train/features.hpp"
 #include "host/train/network.hpp"
-#include "host/train/spec.hpp"
 #include "hourglass/error.hpp"
 #include "hourglass/memory.hpp"
 #include "hourglass/training.hpp"

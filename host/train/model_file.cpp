@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "host/data/safetensors.hpp"
-#include "host/train/spec.hpp"
 #include "hourglass/autoencoder.hpp"
 #include "hourglass/error.hpp"
 

@@ -1,4 +1,4 @@
-#include "host/train/spec.hpp"
+#include "hourglass/autoencoder.hpp"
 
 #include <fmt/core.h>
 #include <fmt/format.h>
@@ -188,6 +188,16 @@ std::vector<LayerOffsets> layer_offsets(const AutoencoderSpec& spec) {
 std::string layer_name(const AutoencoderSpec& spec, std::size_t layer) {
   const std::size_t half = spec.hidden.size();
   return layer < half ? fmt::format("encoder.{}", layer) : fmt::format("decoder.{}", layer - half);
+}
+
+std::size_t parse_layer(const AutoencoderSpec& spec, std::string_view name) {
+  std::vector<std::string> names;
+  for (std::size_t l = 0; l < spec.layers(); ++l) {
+    names.push_back(layer_name(spec, l));
+    if (names.back() == name) return l;
+  }
+  throw UsageError(fmt::format("layer '{}': {} has {}; the code is {}", name, spec.name(),
+                               fmt::join(names, ", "), names[spec.code_layer()]));
 }
 
 std::string AutoencoderSpec::to_json(int indent) const {

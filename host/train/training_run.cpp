@@ -10,7 +10,6 @@
 
 #include "host/train/features.hpp"
 #include "host/train/schedule.hpp"
-#include "host/train/spec.hpp"
 #include "hourglass/error.hpp"
 
 namespace hourglass {

@@ -95,6 +95,11 @@ struct LayerOffsets {
 };
 std::vector<LayerOffsets> layer_offsets(const AutoencoderSpec& spec);
 
+/// "encoder.0", ..., "decoder.0", ...: what model files and messages call a layer.
+std::string layer_name(const AutoencoderSpec& spec, std::size_t layer);
+/// The layer of that name; throws UsageError that names those there are.
+std::size_t parse_layer(const AutoencoderSpec& spec, std::string_view name);
+
 /// Takes a result a block of rows at a time, in their order: the number of the first row, and the
 /// values of all, with which it may do what it likes.
 using RowSink = std::function<void(std::int64_t first, std::span<float> values)>;

@@ -107,8 +107,8 @@ TEST_F(CommandTest, HelpAndVersionSucceed) {
     EXPECT_FALSE(outcome.out.empty());
     EXPECT_TRUE(outcome.err.empty()) << outcome.err;
   }
-  for (const char* command :
-       {"article", "train", "encode", "reconstruct", "pca", "tsne", "score", "devices", "data"}) {
+  for (const char* command : {"article", "train", "encode", "reconstruct", "decode", "pca", "tsne",
+                              "score", "devices", "data"}) {
     const Outcome outcome = run({command, "--help"});
     EXPECT_EQ(outcome.status, 0) << command;
     for (const char* option : {"--device", "--threads", "--seed", "--json", "--quiet"}) {
@@ -137,6 +137,23 @@ TEST_F(CommandTest, WrongUsageIsTwo) {
   expect_failure(train + Arguments{"--scale", "minmax"}, 2, "standard");
   expect_failure(train + Arguments{"--sparsity", "l2:1"}, 2, "l1:LAMBDA");
   expect_failure(train + Arguments{"--sparsity", "kl:0.1:1"}, 2, "sigmoid");
+  expect_failure(train + Arguments{"--sparsity", "l1:1,l1:2"}, 2, "l1 is there twice");
+  expect_failure(train + Arguments{"--hidden", "8,3", "--contractive", "0.1"}, 2,
+                 "encoders of one layer");
+  expect_failure(train + Arguments{"--noise", "salt:0.1"}, 2, "mask:PROBABILITY");
+  expect_failure(train + Arguments{"--optimiser", "rmsprop"}, 2, "adam, adamw or sgd");
+  expect_failure(train + Arguments{"--lr-schedule", "step:0:0.1"}, 2, "EVERY is 0");
+  expect_failure(train + Arguments{"--momentum", "1"}, 2, "momentum 1");
+  expect_failure(train + Arguments{"--weight-decay", "-1"}, 2, "weight decay -1");
+  expect_failure(train + Arguments{"--clip-norm", "inf"}, 2, "clip norm inf");
+  expect_failure(train + Arguments{"--patience", "3"}, 2, "give --validation");
+  expect_failure(train + Arguments{"--tied", "--decoder", "5"}, 2, "no mirror of the encoder");
+  for (const char* every : {"0", "-1", "2.5", "5step", "steps"}) {
+    expect_failure(train + Arguments{"--checkpoint-every", every}, 2,
+                   std::string("--checkpoint-every ") + every);
+  }
+  expect_failure(train + Arguments{"--memory", "12X"}, 2, "--memory 12X");
+  expect_failure(train + Arguments{"--memory", "10K", "--device", "cpu"}, 2, "needs");
   expect_failure(train + Arguments{"--validation", "1.5"}, 2, "--validation 1.5");
   expect_failure(train + Arguments{"--device", "gpu"}, 2, "cuda:N");
   expect_failure(train + Arguments{"--output-activation", "linear"}, 2, "loss mse");
@@ -384,6 +401,107 @@ TEST_F(CommandTest, CodesAndReconstructionsAreWritten) {
   const auto json = this->json("r.json");
   EXPECT_NEAR(json["squared_error"], squares / static_cast<double>(scaled.values.size()), 1e-6);
   EXPECT_GT(json["reconstruction_loss"], 0.0);
+}
+
+TEST_F(CommandTest, ASpecDescribesTheModelAndOptionsOverrideIt) {
+  write("spec.json", R"({"hidden": [9, 4], "decoder": [6], "activation": "tanh",
+                         "code_activation": "sigmoid", "inputs": 36})");
+  ASSERT_EQ(run({"train", "--data", "images.idx", "--out", "m.safetensors", "--spec", "spec.json",
+                 "--hidden", "7,2", "--code-activation", "linear", "--epochs", "1", "--device",
+                 "cpu", "--json", "m.json"})
+                .status,
+            0);
+  const Autoencoder model = Autoencoder::load(path("m.safetensors"));
+  EXPECT_EQ(model.spec.name(), "36-7-2-6-36");
+  EXPECT_EQ(model.spec.activation, Activation::tanh);
+  EXPECT_EQ(model.spec.code_activation, Activation::linear);
+  EXPECT_EQ(json("m.json")["options"]["decoder"], (std::vector<int>{6}));
+  EXPECT_EQ(json("m.json")["options"]["activation"], "tanh");
+
+  const Arguments train{"train", "--data", "images.idx", "--out", "x", "--device", "cpu"};
+  write("bad.json", R"({"hidden": [9, "four"]})");
+  expect_failure(train + Arguments{"--spec", "bad.json"}, 3, "bad.json: key \"hidden\"");
+  write("bad.json", R"({"inputs": 35})");
+  expect_failure(train + Arguments{"--spec", "bad.json"}, 3, "\"inputs\" is 35; images.idx has 36");
+  expect_failure(train + Arguments{"--spec", "none.json"}, 3, "none.json");
+  EXPECT_FALSE(exists("x"));
+}
+
+TEST_F(CommandTest, EveryKindOfTrainingGoesThrough) {
+  for (const Arguments& kind :
+       {Arguments{"--noise", "gaussian:0.3", "--scale", "standard", "--loss", "mse",
+                  "--output-activation", "linear"},
+        Arguments{"--noise", "mask:0.3", "--optimiser", "adamw", "--weight-decay", "0.01"},
+        Arguments{"--hidden", "20", "--code-activation", "sigmoid", "--sparsity",
+                  "l1:1e-4,kl:0.1:0.01", "--contractive", "0.01", "--tied"},
+        Arguments{"--optimiser", "sgd", "--lr", "0.5", "--clip-norm", "1", "--lr-schedule",
+                  "step:1:0.5", "--validation", "0.2", "--patience", "1"}}) {
+    const Outcome outcome =
+        run(Arguments{"train", "--data", "images.idx", "--out", "k", "--epochs", "2", "--batch",
+                      "50", "--device", "cpu", "--json", "k.json"} +
+            kind);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    const auto losses = json("k.json")["history"]["reconstruction"];
+    ASSERT_GE(losses.size(), 1u);
+    EXPECT_TRUE(losses.back().is_number());
+    EXPECT_FALSE(exists("k.checkpoint"));
+  }
+  EXPECT_EQ(json("k.json")["history"]["learning_rate"][0], 0.5);
+}
+
+TEST_F(CommandTest, ActivationsOfAnyLayerAndRowsOfAnyCodes) {
+  train("m.safetensors", {});
+  const Arguments encode{"encode", "--model", "m.safetensors", "--data", "images.idx"};
+  EXPECT_EQ(run(encode + Arguments{"--out", "c.npy"}).status, 0);
+  const auto layer = [&](const char* name) {
+    EXPECT_EQ(run(encode + Arguments{"--out", "l.npy", "--layer", name}).status, 0) << name;
+    return load_matrix(path("l.npy"));
+  };
+  const Matrix codes = load_matrix(path("c.npy"));
+  EXPECT_EQ(layer("encoder.1").values, codes.values);
+  EXPECT_EQ(layer("encoder.0").columns, 8);
+  EXPECT_EQ(layer("decoder.0").columns, 8);
+  const Matrix last = layer("decoder.1");
+  expect_failure(encode + Arguments{"--out", "x.npy", "--layer", "encoder.2"}, 2,
+                 "encoder.0, encoder.1, decoder.0, decoder.1; the code is encoder.1");
+
+  EXPECT_EQ(
+      run({"reconstruct", "--model", "m.safetensors", "--data", "images.idx", "--out", "r.npy"})
+          .status,
+      0);
+  EXPECT_EQ(load_matrix(path("r.npy")).values, last.values);
+  EXPECT_EQ(
+      run({"decode", "--model", "m.safetensors", "--codes", "c.npy", "--out", "d.npy"}).status, 0);
+  EXPECT_EQ(load_matrix(path("d.npy")).values, last.values);
+  EXPECT_EQ(run({"decode", "--model", "m.safetensors", "--codes", "c.npy", "--out", "o.npy",
+                 "--original-values"})
+                .status,
+            0);
+  const Matrix original = load_matrix(path("o.npy"));
+  for (std::size_t i = 0; i < original.values.size(); ++i)
+    ASSERT_NEAR(original.values[i], 255.0f * last.values[i], 1e-3);
+  expect_failure({"decode", "--model", "m.safetensors", "--codes", "floats.npy", "--out", "x.npy"},
+                 3, "floats.npy: 36 columns; the code of 36-8-3-8-36 has 3");
+  EXPECT_FALSE(exists("x.npy"));
+}
+
+TEST_F(CommandTest, TrainingWithinMemoryGivesTheSameModel) {
+  Matrix many(20000, columns);
+  for (std::size_t i = 0; i < many.values.size(); ++i)
+    many.values[i] = static_cast<float>(i * 7919 % 1000) / 1000.0f;
+  save_matrix(path("many.npy"), many);  // 2.9 MB
+  const Arguments train{"train", "--data",   "many.npy", "--hidden",  "4",   "--epochs",
+                        "2",     "--device", "cpu",      "--threads", "2",   "--validation",
+                        "0.1",   "--scale",  "standard", "--loss",    "mse", "--output-activation",
+                        "linear"};
+  EXPECT_EQ(run(train + Arguments{"--out", "a"}).status, 0);
+  const Outcome outcome =
+      run(train + Arguments{"--out", "b", "--memory", "3M", "--json", "b.json"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("18,000 rows read as they are needed"), std::string::npos)
+      << outcome.out;
+  EXPECT_LE(json("b.json")["device"]["memory"]["estimated_bytes"], 3 << 20);
+  EXPECT_EQ(read_file(work_.at("a")), read_file(work_.at("b")));
 }
 
 TEST_F(CommandTest, CodesOfAFileNeedTheMemoryOfAFewRows) {

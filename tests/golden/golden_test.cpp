@@ -22,7 +22,6 @@
 #include "host/data/safetensors.hpp"
 #include "host/train/network.hpp"
 #include "host/train/permutation.hpp"
-#include "host/train/spec.hpp"
 #include "hourglass/autoencoder.hpp"
 #include "hourglass/scaler.hpp"
 #include "hourglass/training.hpp"

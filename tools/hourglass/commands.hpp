@@ -19,6 +19,7 @@ Command add_article(CLI::App& parent);
 Command add_train(CLI::App& parent);
 Command add_encode(CLI::App& parent);
 Command add_reconstruct(CLI::App& parent);
+Command add_decode(CLI::App& parent);
 Command add_pca(CLI::App& parent);
 Command add_tsne(CLI::App& parent);
 Command add_score(CLI::App& parent);
