@@ -167,7 +167,7 @@ class Article {
     write_file_atomically((directory_ / "runs" / (stem + ".json")).string(), record.dump(2) + "\n");
     if (run.map.rows > 0) save_matrix((directory_ / "maps" / (stem + ".npy")).string(), run.map);
     if (seed == options_.seed) draw([&] { return pictures_of(experiment, result, *test_); });
-    say("{:<16} {:<9} seed {}: {}{:.1f} s", run.experiment, run.scaling, run.seed, headline(run),
+    say("{:<18} {:<9} seed {}: {}{:.1f} s", run.experiment, run.scaling, run.seed, headline(run),
         seconds_since(start));
     findings_.runs.push_back(std::move(result.run));
   }

@@ -271,8 +271,11 @@ Picture loss_picture(const Experiment& experiment, std::span<const Run* const> r
                    : run_text(*runs.front());
   lines.y_label = "binary cross-entropy";
   if (!experiment.sparsity.any() && experiment.contractive == 0.0f) {
-    lines.series = {series_over_seeds("training", runs, &EpochFigures::loss, false),
-                    series_over_seeds("test", runs, &EpochFigures::validation_loss, true)};
+    const bool noisy = experiment.noise.kind != Noise::Kind::none;
+    lines.series = {series_over_seeds(noisy ? "training, from noisy inputs" : "training", runs,
+                                      &EpochFigures::loss, false),
+                    series_over_seeds(noisy ? "test, from clean inputs" : "test", runs,
+                                      &EpochFigures::validation_loss, true)};
   } else {
     lines.series = {
         series_over_seeds("training, with penalty", runs, &EpochFigures::loss, false),
@@ -283,8 +286,11 @@ Picture loss_picture(const Experiment& experiment, std::span<const Run* const> r
   }
   return make_picture(fmt::format("{}-{}-loss", experiment.id, scaling), experiment.id, scaling,
                       fmt::format("Training and test loss of {} by epoch", experiment.id),
-                      "Training figures are means over the epoch while the weights move; test "
-                      "figures are taken after it.",
+                      experiment.noise.kind == Noise::Kind::none
+                          ? "Training figures are means over the epoch while the weights move; "
+                            "test figures are taken after it."
+                          : "Clean digits are none that the model was trained on: their loss may "
+                            "be higher than that of noisy ones.",
                       lines);
 }
 
