@@ -41,9 +41,9 @@ class BatchStream {
   /// Batches of `batch_rows` rows, 1 or more; the last one of an epoch may be smaller. What `rows`
   /// refers to must outlive the stream. Values are looked at while they are read, where `check`
   /// asks for it. Holds `buffers` batches (2 or more) in the host's memory, and one more on a
-  /// device that has its own. Each of `readers` threads reads a batch at a time: what one can do is
-  /// bound by a call of the system for each row. Throws std::system_error where there are not so
-  /// many threads.
+  /// device that has its own. Each of `readers` threads reads a batch at a time; a call of the
+  /// system for each row bounds what one can do, so that two read cached rows twice as fast. Throws
+  /// std::system_error where there are not so many threads.
   BatchStream(Backend& backend, const RowSource& rows, std::int64_t batch_rows,
               ValueCheck check = ValueCheck::none, int buffers = 3, int readers = 1);
   BatchStream(const BatchStream&) = delete;
