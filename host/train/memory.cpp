@@ -123,10 +123,14 @@ MemoryPlan training_plan(const DeviceInfo& device, const AutoencoderSpec& spec,
 
 bool training_streams(const DeviceInfo& device, const AutoencoderSpec& spec, const DataShape& data,
                       const TrainingOptions& options, const std::optional<DataShape>& validation) {
-  const std::uint64_t resident =
-      training_plan(device, spec, data, options, validation, false).total_bytes();
-  return (options.memory_bytes > 0 && resident > options.memory_bytes) ||
-         (device.free_bytes > 0 && resident > device.free_bytes);
+  const auto bytes = [&](bool streamed) {
+    return training_plan(device, spec, data, options, validation, streamed).total_bytes();
+  };
+  const std::uint64_t resident = bytes(false);
+  const bool fits = (options.memory_bytes == 0 || resident <= options.memory_bytes) &&
+                    (device.free_bytes == 0 || resident <= device.free_bytes);
+  // Rows that lie where the device reads them, and a few that make one batch, gain nothing.
+  return !fits && bytes(true) < resident;
 }
 
 MemoryPlan training_memory(const DeviceInfo& device, const AutoencoderSpec& spec,

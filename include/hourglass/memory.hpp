@@ -76,7 +76,7 @@ struct DataShape {
 // All plans throw UsageError where the work itself would: a perplexity too large for the points.
 
 /// Whether fit() brings the rows to the device batch by batch: where training with all of them
-/// there takes more than options.memory_bytes, or than device.free_bytes.
+/// there takes more than options.memory_bytes, or than device.free_bytes, and this takes less.
 bool training_streams(const DeviceInfo& device, const AutoencoderSpec& spec, const DataShape& data,
                       const TrainingOptions& options,
                       const std::optional<DataShape>& validation = std::nullopt);

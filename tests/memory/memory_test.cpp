@@ -228,6 +228,28 @@ TEST_P(MemoryPlans, OfTrainedModels) {
   }
 }
 
+TEST_P(MemoryPlans, OfTrainingOnAFileLoadedAndStreamed) {
+  const testing_support::TemporaryRows temporary(random_rows(20000, 784, 1));  // 60 MiB
+  const RowFile file = temporary.open();
+  const RowSource rows = RowSource(file).slice(0, 19000);
+  const RowSource validation = RowSource(file).slice(19000, 1000);
+  const AutoencoderSpec spec = spec_of(784, {64});
+  const Scaler scaler = Scaler::fit(device_, file, Scaling::unit);
+  for (const std::uint64_t limit : {std::uint64_t{0}, std::uint64_t{40} << 20}) {
+    TrainingOptions options;
+    options.epochs = 1;
+    options.batch = 1024;
+    options.memory_bytes = limit;
+    EXPECT_EQ(training_streams(info(), spec, rows, options, validation), limit > 0);
+    Autoencoder model = Autoencoder::initialise(spec, scaler, 1);
+    const MemoryPlan plan = training_memory(info(), spec, rows, options, validation);
+    if (limit > 0) {
+      EXPECT_LE(plan.total_bytes(), limit);
+    }
+    compare(plan, [&] { fit(device_, model, rows, options, validation); });
+  }
+}
+
 TEST_P(MemoryPlans, OfTrainedModelsOnAFile) {
   for (const auto& [rows, columns, hidden] :
        {std::tuple<std::int64_t, std::int64_t, std::vector<std::int64_t>>{30000, 784, {32}},
