@@ -89,11 +89,20 @@ TEST(MemoryPlans, OfTrainingAndItsModel) {
   TrainingOptions options;
   options.epochs = 1;
   options.batch = 100;
-  expect_planned(training_memory(gpu(), spec, data, options, DataShape(data)),
-                 [&](Device& device) {
-                   Autoencoder trained = model;
-                   fit(device, trained, data, options, data);
-                 });
+  const auto train = [&](Device& device) {
+    Autoencoder trained = model;
+    fit(device, trained, data, options, data);
+  };
+  const MemoryPlan resident = training_memory(gpu(), spec, data, options, DataShape(data));
+  expect_honest(resident, train);
+  // With less the rows come batch by batch; with less than that takes it is refused.
+  DeviceInfo full = gpu();
+  full.free_bytes = 1;
+  const MemoryPlan streamed = training_memory(full, spec, data, options, DataShape(data));
+  EXPECT_LT(streamed.total_bytes(), resident.total_bytes());
+  expect_refused(streamed, train);
+  options.memory_bytes = resident.total_bytes() - 1;
+  expect_honest(streamed, train);
   expect_planned(model_memory(gpu(), spec, data, ModelOutput::codes),
                  [&](Device& device) { (void)model.encode(device, data); });
   expect_planned(model_memory(gpu(), spec, data, ModelOutput::reconstructions),
