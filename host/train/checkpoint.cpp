@@ -165,11 +165,13 @@ void move_file(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-TrainingIdentity identity_of(const Autoencoder& model, const RowSource& data,
-                             const TrainingOptions& options,
+std::string fingerprint(std::span<const float> values) {
+  return Crc32().add(values.data(), values.size_bytes()).text();
+}
+
+TrainingIdentity identity_of(const Autoencoder& model, const std::string& start,
+                             const RowSource& data, const TrainingOptions& options,
                              const std::optional<RowSource>& validation) {
-  const std::string start =
-      Crc32().add(model.parameters.data(), model.parameters.size() * sizeof(float)).text();
   TrainingIdentity identity{
       {"model", model.spec.to_json()},
       {"first parameters", "of CRC-32 " + start},

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,15 @@ namespace hourglass {
 /// What decides about the course of a training, by name: a checkpoint is gone
 /// on with only where all are equal.
 using TrainingIdentity = std::map<std::string, std::string>;
-/// Of data, by its content, and options, before the first step. Not in it: what does not change the
-/// course, and the number of epochs, where no schedule looks ahead to it.
-TrainingIdentity identity_of(const Autoencoder& model, const RowSource& data,
-                             const TrainingOptions& options,
+/// Of data, by its content, which is read, and options. `start`: fingerprint() of the parameters
+/// before the first step. Not in it: what does not change the course, and the number of epochs,
+/// where no schedule looks ahead to it.
+TrainingIdentity identity_of(const Autoencoder& model, const std::string& start,
+                             const RowSource& data, const TrainingOptions& options,
                              const std::optional<RowSource>& validation);
+
+/// A CRC-32.
+std::string fingerprint(std::span<const float> values);
 
 struct Checkpoint {
   TrainingIdentity training;

@@ -39,9 +39,11 @@ TrainingRun::TrainingRun(Device& device, Autoencoder& model, const RowSource& da
       validation_rows_(validation ? std::min(block_rows(data.columns()), validation->rows()) : 0),
       network_(backend_, model.spec, model.parameters, std::max(batches_.batch(), validation_rows_),
                batches_.batch(), Objective::of(options, model.scaler.scaling),
-               UpdateRule::of(options)) {
+               UpdateRule::of(options)),
+      data_(data),
+      validation_(validation),
+      first_parameters_(fingerprint(model.parameters)) {
   if (validation) {
-    validation_name_ = validation->name();
     validation_batches_.emplace(backend_, model.scaler, *validation, validation_rows_,
                                 Batches::Order::as_they_lie, residence);
     validation_figures_ = Buffer<double>(backend_, 2);
@@ -49,9 +51,13 @@ TrainingRun::TrainingRun(Device& device, Autoencoder& model, const RowSource& da
   if (options.patience > 0) {
     best_parameters_ = Buffer<float>(backend_, network_.parameters().size());
   }
-  if (!options.checkpoint.path.empty()) {
-    identity_ = identity_of(model, data, options, validation);
+}
+
+const TrainingIdentity& TrainingRun::identity() {
+  if (identity_.empty()) {
+    identity_ = identity_of(model_, first_parameters_, data_, options_, validation_);
   }
+  return identity_;
 }
 
 bool TrainingRun::ended() const {
@@ -79,7 +85,7 @@ void TrainingRun::resume() {
   for (const std::string& file : {path, previous}) {
     if (!std::filesystem::exists(file)) continue;
     try {
-      take_over(load_checkpoint(file, identity_));
+      take_over(load_checkpoint(file, identity()));
     } catch (const InputError& error) {
       reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
       continue;
@@ -213,7 +219,7 @@ void TrainingRun::validate(EpochFigures& figures) {
   const auto layer = first_not_finite(network_.parameters().download());
   throw NumericsError(
       fmt::format("epoch {}, after its last step {}: the validation loss on {} is {}; {}", epoch(),
-                  steps_, validation_name_, figures.validation_loss,
+                  steps_, validation_->name(), figures.validation_loss,
                   layer ? fmt::format("the first layer whose parameters are not finite is {}; {}",
                                       layer_name(model_.spec, *layer), advice)
                         : "every parameter is finite, so its values are too large for float32"));
@@ -255,7 +261,7 @@ bool TrainingRun::checkpoint_due(std::int64_t step) const {
 void TrainingRun::write_checkpoint(std::int64_t step) {
   const Range range(backend_, "checkpoint");
   Checkpoint checkpoint;
-  checkpoint.training = identity_;
+  checkpoint.training = identity();
   checkpoint.device = device_;
   checkpoint.epochs = history_.epochs;
   checkpoint.step = step;

@@ -29,6 +29,8 @@ class TrainingRun {
   [[nodiscard]] int epoch() const { return static_cast<int>(history_.epochs.size()) + 1; }
   [[nodiscard]] bool ended() const;
 
+  /// Made when a checkpoint is written or read, since that reads all data.
+  const TrainingIdentity& identity();
   void resume();
   void take_over(const Checkpoint& checkpoint);
   /// False where its last step ended training.
@@ -68,10 +70,12 @@ class TrainingRun {
   Buffer<double> figures_;        // the loss of each step, then its penalty, weighted by the rows
   std::int64_t validation_rows_;  // of a block; 0 without
   TrainableNetwork network_;
-  std::string validation_name_;
   std::optional<Batches> validation_batches_;
   Buffer<double> validation_figures_;
 
+  RowSource data_;
+  std::optional<RowSource> validation_;
+  std::string first_parameters_;  // their fingerprint
   TrainingIdentity identity_;
   std::optional<CheckpointWriter> writer_;
   History history_;
