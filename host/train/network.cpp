@@ -60,8 +60,8 @@ Network::Network(Backend& backend, const AutoencoderSpec& spec, std::span<const 
 ConstMat Network::weights(std::size_t layer) const {
   const LayerOffsets& at = layers_[layer];
   const float* first = parameters_.data() + at.weights;
-  return at.transposed ? ConstMat(first, at.fan_out, at.fan_in)
-                       : ConstMat(first, at.fan_in, at.fan_out);
+  return at.transposed ? ConstMat{first, at.fan_out, at.fan_in}
+                       : ConstMat{first, at.fan_in, at.fan_out};
 }
 
 std::span<const float> Network::bias(std::size_t layer) const {
@@ -160,7 +160,7 @@ TrainableNetwork::TrainableNetwork(Backend& backend, const AutoencoderSpec& spec
 Mat TrainableNetwork::weights_gradient(std::size_t layer) {
   const LayerOffsets& at = layers_[layer];
   float* first = gradients_.data() + at.weights;
-  return at.transposed ? Mat(first, at.fan_out, at.fan_in) : Mat(first, at.fan_in, at.fan_out);
+  return at.transposed ? Mat{first, at.fan_out, at.fan_in} : Mat{first, at.fan_in, at.fan_out};
 }
 
 std::span<float> TrainableNetwork::bias_gradient(std::size_t layer) {

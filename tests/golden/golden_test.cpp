@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -33,7 +34,13 @@ namespace {
 
 using testing_support::device_under_test;
 
-const std::filesystem::path folder = HOURGLASS_GOLDEN_DIRECTORY;
+/// Where the fixtures are; the variable tells it to a program that was carried to another machine.
+std::filesystem::path find_fixtures() {
+  const char* elsewhere = std::getenv("HOURGLASS_GOLDEN_DIRECTORY");
+  return elsewhere != nullptr ? elsewhere : HOURGLASS_GOLDEN_DIRECTORY;
+}
+
+const std::filesystem::path folder = find_fixtures();
 
 constexpr const char* trainings[] = {"undercomplete",
                                      "deep",

@@ -220,7 +220,7 @@ class Whole(unittest.TestCase):
                 (root / place).mkdir(parents=True)
                 for name in names:
                     self.pretend(root / place / name, name, trouble)
-            for name in ("train_test", "train_slow_test"):
+            for name in ("train_test", "train_slow_test", "golden_test"):
                 self.pretend(root / "build" / name, "parity_test", "")
             (root / "build" / "libhourglass_cuda.so").write_bytes(b"\0libcublas.so.13\0")
             (root / "packed.json").write_text('{"commit": "abc123", "cuda": "13.0.88", "architectures": "90-real"}')
@@ -255,8 +255,8 @@ class Whole(unittest.TestCase):
         self.assertEqual((status, result["outcome"]), (0, "green"), said)
         self.assertEqual({step["outcome"] for step in result["steps"]}, {"passed"})
         self.assertEqual([step["name"] for step in result["steps"]],
-                         ["parity", "memcheck", "racecheck", "initcheck", "synccheck", "whole models", "reference losses",
-                          "same figures", "benchmarks", "peers", "article"])
+                         ["parity", "memcheck", "racecheck", "initcheck", "synccheck", "whole models", "golden trainings",
+                          "reference losses", "same figures", "benchmarks", "peers", "article"])
         date = result["date"]
         self.assertEqual(sorted(self.files), [f"nvidia-pretender-9/{date}.{e}" for e in ("json", "log", "md")])
         page = self.files[f"nvidia-pretender-9/{date}.md"]
@@ -264,7 +264,7 @@ class Whole(unittest.TestCase):
                          "libcublas.so.13", "| cpu/adam/50992/warm | 15.3 us | 93.6 G | 40.1 G |", "| simple | 95 % |",
                          "## Beside peers"):
             self.assertIn(expected, page)
-        self.assertIn("11 passed, 0 failed, 0 incomplete: green", said)
+        self.assertIn("12 passed, 0 failed, 0 incomplete: green", said)
         # Nothing of this machine's folders is kept.
         self.assertNotIn("/tmp", page + self.files[f"nvidia-pretender-9/{date}.json"])
 

@@ -512,7 +512,10 @@ def run_all(check: Check, result: dict) -> None:
     checks = [("parity", lambda b: run_gtest(check, "parity_test", ON_CUDA, b))]
     checks += [(tool, lambda b, tool=tool: sanitize(check, tool, b)) for tool in SANITIZER_TOOLS]
     checks += [
-        ("whole models", lambda b: run_gtest(check, "train_test", "Fit.*:Network*", b, HOURGLASS_TEST_DEVICE="cuda")),
+        ("whole models", lambda b: run_gtest(check, "train_test", "Fit.*:Network*:Checkpoint.*", b,
+                                             HOURGLASS_TEST_DEVICE="cuda")),
+        ("golden trainings", lambda b: run_gtest(check, "golden_test", "*", b, HOURGLASS_TEST_DEVICE="cuda",
+                                                 HOURGLASS_GOLDEN_DIRECTORY=str(check.root / "tests" / "golden"))),
         ("reference losses", lambda b: run_gtest(check, "train_slow_test", "*", b, HOURGLASS_TEST_DEVICE="cuda")),
         ("same figures", lambda b: same_figures(check, b)),
     ]
