@@ -236,7 +236,7 @@ const std::vector<FigureColumn> unit_columns = {{"code_trustworthiness", 1},
                                                 {"dead_units", 0},
                                                 {"negative_share", 0}};
 const std::vector<FigureColumn> noise_columns = {
-    {"pixel_squared_error", -1}, {"gaussian_error", -1}, {"mask_error", -1}, {"jacobian_norm", -1}};
+    {"pixel_squared_error", -1}, {"gaussian_error", -1}, {"mask_error", -1}, {"jacobian_norm", 0}};
 const std::vector<FigureColumn> map_columns = {{"map_kl", -1},
                                                {"map_one_nn", 1},
                                                {"map_trustworthiness", 1},

@@ -59,7 +59,7 @@ constexpr auto infos = std::to_array<FigureInfo>({
     {"jacobian_norm", "Jacobian norm", "Jacobian",
      "Mean over the test digits of the squared Frobenius norm of the code's derivative by the "
      "scaled input; encoders of one layer.",
-     3},
+     2},
     {"mean_activation", "mean activation", "mean", "Mean of all activations of the test codes.", 3},
     {"zero_share", "zero activations", "zeros",
      "Share of the test codes' activations that are exactly 0.", 1, true},
