@@ -59,20 +59,18 @@ struct Fitted {
   History history;
 };
 
-Fitted fitted(Device device, const AutoencoderSpec& spec, const Sparsity& sparsity) {
+Fitted fitted(Device device, const AutoencoderSpec& spec, TrainingOptions options) {
   const Dataset data = pictures(150, spec.inputs);
   Fitted result{Autoencoder::initialise(spec, Scaler::fit(device, data, Scaling::unit), 3), {}};
-  TrainingOptions options;
   options.epochs = 2;
   options.batch = 64;  // two whole batches and a part of one
-  options.sparsity = sparsity;
   result.history = fit(device, result.model, data, options);
   return result;
 }
 
-void expect_equal_training(const AutoencoderSpec& spec, const Sparsity& sparsity) {
-  const Fitted sim = fitted(sim_device(), spec, sparsity);
-  const Fitted cpu = fitted(cpu_device(), spec, sparsity);
+void expect_equal_training(const AutoencoderSpec& spec, const TrainingOptions& options) {
+  const Fitted sim = fitted(sim_device(), spec, options);
+  const Fitted cpu = fitted(cpu_device(), spec, options);
   ASSERT_EQ(sim.history.epochs.size(), 2u);
   for (std::size_t e = 0; e < 2; ++e) {
     EXPECT_NEAR(sim.history.epochs[e].loss, cpu.history.epochs[e].loss,
@@ -92,8 +90,25 @@ TEST(Jobs, TrainsADeepAutoencoderWithEachPenalty) {
   spec.inputs = 36;
   spec.hidden = {17, 8};
   spec.code_activation = Activation::sigmoid;
-  expect_equal_training(spec, Sparsity::parse("l1:1e-3"));
-  expect_equal_training(spec, Sparsity::parse("kl:0.1:0.01"));
+  expect_equal_training(spec, {.sparsity = Sparsity::parse("l1:1e-3")});
+  expect_equal_training(spec, {.sparsity = Sparsity::parse("kl:0.1:0.01")});
+}
+
+TEST(Jobs, TrainsWithNoiseAndEveryOptimiser) {
+  AutoencoderSpec spec;
+  spec.inputs = 36;
+  spec.hidden = {17};
+  spec.code_activation = Activation::sigmoid;
+  spec.tied = true;
+  expect_equal_training(
+      spec,
+      {.optimiser = Optimiser::adamw, .weight_decay = 0.01f, .noise = parse_noise("mask:0.3")});
+  expect_equal_training(spec, {.learning_rate = 0.5,
+                               .optimiser = Optimiser::sgd,
+                               .weight_decay = 1e-4f,
+                               .clip_norm = 0.05f,
+                               .contractive = 1e-3f,
+                               .noise = parse_noise("gaussian:0.3")});
 }
 
 TEST(Jobs, EmbedsPoints) {
