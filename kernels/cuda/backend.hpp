@@ -82,8 +82,8 @@ class CudaBackend final : public Backend {
   void adam(std::span<float> parameters, std::span<const float> gradients,
             std::span<float> first_moment, std::span<float> second_moment, std::int64_t decayed,
             AdamOptions options, OptimiserState* state) override;
-  void sgd(std::span<float> parameters, std::span<const float> gradients,
-           std::span<float> velocity, float momentum, OptimiserState* state) override;
+  void sgd(std::span<float> parameters, std::span<const float> gradients, std::span<float> velocity,
+           float momentum, OptimiserState* state) override;
   void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override;
   void nearest_neighbours(ConstMat queries, ConstMat references, bool same,
                           MatrixView<std::int32_t> index, Mat squared_distance) override;
