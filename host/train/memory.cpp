@@ -108,6 +108,10 @@ MemoryPlan training_plan(const DeviceInfo& device, const AutoencoderSpec& spec,
                                         scaler_bytes(validation->columns));
   }
   memory.run(memory.operations().batch(std::max(batch_rows, validation_rows), widest(spec)));
+  if (options.contractive != 0.0f) {
+    memory.run(memory.operations().contractive_penalty(std::max(batch_rows, validation_rows),
+                                                       spec.inputs, spec.code_size()));
+  }
   const auto downloaded_figures = memory.hold_on_host("figures", bytes_of<double>({2, steps}));
   // A checkpoint is put together on the host, each part once more in the file that is written.
   const std::int64_t in_checkpoint = 1 + moment_count + (options.patience > 0 ? 1 : 0);
