@@ -21,8 +21,11 @@
 // - Formulas: math.hpp; stated once more, independently and in float64, in tests/oracle.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,6 +42,8 @@ struct BackendInfo {
   std::uint64_t memory_bytes = 0;  ///< of the device, in all
   std::uint64_t free_bytes = 0;   ///< of these, what an allocation could have at the time of asking
   std::uint64_t cache_bytes = 0;  ///< of the last level: L2 of a GPU; 0 where it is not known
+  bool host_memory = false;       ///< its memory is the host's: what it holds, the host reads
+  bool tree = false;              ///< it has RepulsionMethod::tree
 };
 
 enum class Transpose : bool { no = false, yes = true };
@@ -46,7 +51,19 @@ enum class Transpose : bool { no = false, yes = true };
 /// How the repulsive forces of t-SNE are summed.
 enum class RepulsionMethod {
   exact,  ///< every pair
-  tree    ///< quadtree with second moments, a host method: refused by backends that have none
+  tree,   ///< quadtree or octree with second moments: where BackendInfo::tree
+  fft     ///< B-splines on a grid and two transforms; maps of two dimensions only
+};
+
+/// The box that holds a map; z is 0 to 0 in two dimensions.
+struct MapBounds {
+  std::array<float, 3> low{};
+  std::array<float, 3> high{};
+
+  /// The longest side.
+  [[nodiscard]] float span() const {
+    return std::max({high[0] - low[0], high[1] - low[1], high[2] - low[2]});
+  }
 };
 
 /// Sums the repulsive forces of a map. Created by Backend::make_repulsion for one N; holds its own
@@ -54,10 +71,23 @@ enum class RepulsionMethod {
 class Repulsion {
  public:
   virtual ~Repulsion() = default;
+  /// Makes ready for maps within `bounds` and some way beyond them, how far is the method's own;
+  /// may allocate and wait, so evaluate() need not. The host calls it before the first evaluate()
+  /// and again as the map grows. The same maps in the same order of calls give the same bits.
+  virtual void prepare(const MapBounds& bounds) = 0;
   /// force[i] = sum over j != i of q_ij^2 (y_i - y_j), *partition = sum over i != j of q_ij (both
-  /// directions), with q = 1 / (1 + |y_i - y_j|^2). y and force are N x 2; partition is one float64
-  /// in device memory.
+  /// directions), with q = 1 / (1 + |y_i - y_j|^2). y and force are N x 2 or N x 3; partition is
+  /// one float64 in device memory. A map beyond what prepare() made ready for, or one that is not
+  /// finite, gives a partition of NaN and forces that mean nothing.
   virtual void evaluate(ConstMat y, Mat force, double* partition) = 0;
+};
+
+/// Operations that were recorded once, to be run many times.
+class Sequence {
+ public:
+  virtual ~Sequence() = default;
+  /// Runs all of them `times` times over, in order.
+  virtual void run(int times) = 0;
 };
 
 /// Measures how long the operations between start() and stop() took, on the device's own clock:
@@ -94,6 +124,13 @@ class Backend {
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill(void* device, unsigned char value, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  /// What `operations` calls on this backend, as a sequence: a graph of the device, where it has
+  /// such, that costs one launch. `operations` may be called now, once, or at every run, so it must
+  /// do the same each time, and neither allocate nor wait (upload, download, synchronize); it and
+  /// its memory must outlive the sequence. Run the operations once by themselves before recording:
+  /// their workspace is then there.
+  [[nodiscard]] virtual std::unique_ptr<Sequence> record(std::function<void()> operations) = 0;
 
   // ---- measuring
   // ------------------------------------------------------------------------------------------
@@ -249,19 +286,40 @@ class Backend {
   virtual void symmetrise(MatrixView<const std::int32_t> index, ConstMat conditional,
                           CsrView affinities) = 0;
 
-  /// force[i] = sum over j of p_ij q_ij (y_i - y_j). Reads the affinities once.
-  virtual void tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) = 0;
-
+  /// `dimensions` of the map: 2 or 3.
   [[nodiscard]] virtual std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
-                                                                  std::int64_t points) = 0;
-  /// The method to take here for N points: the fastest, where this backend has several.
-  [[nodiscard]] virtual RepulsionMethod best_repulsion(std::int64_t points) const = 0;
+                                                                  std::int64_t points,
+                                                                  std::int64_t dimensions) = 0;
+  /// The method to take here for N points in a map of such a span: the fastest of those that this
+  /// backend has.
+  [[nodiscard]] virtual RepulsionMethod best_repulsion(std::int64_t points, std::int64_t dimensions,
+                                                       double span) const = 0;
 
-  /// One step for every point: gradient = exaggeration * attraction - repulsion / partition; gains;
-  /// momentum; the length of a point's step clipped; y += step; y recentred at the origin. All but
-  /// attraction, repulsion and partition are updated in place.
-  virtual void tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
-                           const TsneSchedule* schedule, Mat y, Mat step, Mat gains) = 0;
+  /// One step of every row of y: attraction = sum over j of p_ij q_ij (y_i - s_j), s the rows of
+  /// `sources`, which the affinities' columns number (y itself where a map is made; the map where
+  /// new points are placed in it); gradient = exaggeration * attraction - repulsion / partition;
+  /// gains; momentum; the length of the point's step clipped (tsne_gain, tsne_coordinate_step);
+  /// next = y + step, less the mean of y where schedule->recentre: so the map stays within one
+  /// step's drift of the origin, and no second pass is needed. step and gains are updated in place;
+  /// next must not overlap y or sources. A partition of 0 means no repulsion. Reads the affinities
+  /// once.
+  virtual void tsne_step(ConstCsrView affinities, ConstMat sources, ConstMat repulsion,
+                         const double* partition, const TsneSchedule* schedule, ConstMat y,
+                         Mat next, Mat step, Mat gains) = 0;
+
+  /// What repels each target from all `sources`, for points placed in a map that stands still:
+  /// force[i] = sum over j of q_ij^2 (t_i - s_j) / sum over j of q_ij. Every pair.
+  virtual void tsne_field(ConstMat targets, ConstMat sources, Mat force) = 0;
+
+  /// order = the points along a Morton curve through the map's bounding box (morton_code), equal
+  /// codes by index: points near one another on the map are near one another in memory.
+  virtual void locality_order(ConstMat y, std::span<std::int32_t> order) = 0;
+
+  /// Row s of `permuted` is row order[s] of `affinities`, its entries in the same order, its
+  /// columns numbered as the points are after the permutation. permuted.capacity must hold the
+  /// entries.
+  virtual void permute_affinities(ConstCsrView affinities, std::span<const std::int32_t> order,
+                                  CsrView permuted) = 0;
 
   /// *kl = sum over entries of P of p log(p / q), q with the exact partition: float64, every pair.
   /// O(N^2).
@@ -293,7 +351,7 @@ class Range {
 
 /// What the shared library of a backend exports. The version changes with this header, so that a
 /// library of another build is refused instead of called.
-inline constexpr int backend_version = 3;
+inline constexpr int backend_version = 4;
 using OpenBackend = Backend* (*)(int version, int device);        // throws DeviceError
 using CountDevices = int (*)(int version, const char** reason);   // 0 devices: *reason says why
 using DescribeDevice = BackendInfo (*)(int version, int device);  // throws DeviceError

@@ -280,6 +280,7 @@ struct TsneSchedule {
   float learning_rate = 200.0f;  ///< multiplies the gradient without its factor 4
   float momentum = 0.5f;
   float max_step = 5.0f;  ///< longest step of one point; infinity for none
+  bool recentre = true;   ///< the mean of the map is taken off
 };
 
 /// Student-t kernel with one degree of freedom, unnormalised.
@@ -296,8 +297,70 @@ HOURGLASS_HD float tsne_gain(float gain, float gradient, float step) {
 }
 
 /// The next step of one coordinate, before the clip on the point's length.
-HOURGLASS_HD float tsne_step(float step, float gain, float gradient, const TsneSchedule& s) {
+HOURGLASS_HD float tsne_coordinate_step(float step, float gain, float gradient,
+                                        const TsneSchedule& s) {
   return s.momentum * step - s.learning_rate * gain * gradient;
+}
+
+/// Bits of a Morton code that each coordinate gets: 32 in two dimensions, 30 in three.
+HOURGLASS_HD int morton_bits(int dimensions) {
+  return dimensions == 2 ? 16 : 10;
+}
+
+/// The place of a coordinate in the map's box, 0 to 2^morton_bits - 1. factor = (2^morton_bits - 1)
+/// / the box's longest side.
+HOURGLASS_HD std::uint32_t morton_cell(float coordinate, float low, float factor) {
+  return static_cast<std::uint32_t>((coordinate - low) * factor);
+}
+
+/// Interleaves the bits of the cells (Morton 1966): x lowest.
+HOURGLASS_HD std::uint32_t morton_code(std::uint32_t x, std::uint32_t y) {
+  const auto spread = [](std::uint32_t v) {
+    v = (v | (v << 8)) & 0x00ff00ffu;
+    v = (v | (v << 4)) & 0x0f0f0f0fu;
+    v = (v | (v << 2)) & 0x33333333u;
+    return (v | (v << 1)) & 0x55555555u;
+  };
+  return spread(x) | (spread(y) << 1);
+}
+
+HOURGLASS_HD std::uint32_t morton_code(std::uint32_t x, std::uint32_t y, std::uint32_t z) {
+  const auto spread = [](std::uint32_t v) {
+    v = (v | (v << 16)) & 0x030000ffu;
+    v = (v | (v << 8)) & 0x0300f00fu;
+    v = (v | (v << 4)) & 0x030c30c3u;
+    return (v | (v << 2)) & 0x09249249u;
+  };
+  return spread(x) | (spread(y) << 1) | (spread(z) << 2);
+}
+
+// The grid of RepulsionMethod::fft (particle-mesh Ewald: Essmann et al. 1995; for t-SNE with other
+// interpolation: Linderman et al. 2019). Points are spread over, and forces gathered from, 4 x 4
+// nodes by cubic B-splines. With phi(y) = sum over j of q(y - y_j) the repulsive force is -grad phi
+// / 2, since grad q = -2 q^2 d: one field to transform forth and its two derivatives back, and no
+// difference of large sums as in y_i sum q^2 - sum q^2 y_j.
+
+/// Nodes that a point is spread over, along each axis.
+inline constexpr int fft_support = 4;
+
+/// The cubic B-spline's weights for the nodes at -1, 0, 1 and 2 from the node below the point,
+/// which lies `fraction` (0 to 1) above it.
+HOURGLASS_HD void cubic_spline_weights(float fraction, float* weights) {
+  const float f = fraction;
+  const float g = 1.0f - f;
+  const float sixth = 1.0f / 6.0f;
+  weights[0] = sixth * g * g * g;
+  weights[1] = sixth * (4.0f + f * f * (3.0f * f - 6.0f));
+  weights[2] = sixth * (4.0f + g * g * (3.0f * g - 6.0f));
+  weights[3] = sixth * f * f * f;
+}
+
+/// The transform of the cubic B-spline at wavenumber m of n, sinc(pi m / n)^4.
+HOURGLASS_HD double cubic_spline_transform(std::int64_t m, std::int64_t n) {
+  if (m == 0) return 1.0;
+  const double x = 3.14159265358979323846 * static_cast<double>(m) / static_cast<double>(n);
+  const double sinc = sin(x) / x;
+  return sinc * sinc * sinc * sinc;
 }
 
 }  // namespace hourglass
