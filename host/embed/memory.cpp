@@ -86,7 +86,7 @@ MemoryTimeline::Held plan_affinities(MemoryTimeline& memory, const DataShape& x,
   auto points = memory.hold(data, bytes_of<float>({n, x.columns}));
   const auto index = memory.hold(neighbours, bytes_of<std::int32_t>({n, k}));
   auto distance = memory.hold(neighbours, bytes_of<float>({n, k}));
-  memory.run(memory.operations().nearest_neighbours(n, n, x.columns, k));
+  memory.run(memory.operations().nearest_neighbours(n, n, x.columns, k, true));
   points.release();
   const auto conditional = memory.hold(affinities, bytes_of<float>({n, k + 1}));
   distance.release();
