@@ -96,13 +96,17 @@ class WorkspaceModel {
     if (k > largest_k) return {};
     constexpr std::int64_t query_tile = 2048, reference_tile = 4096;
     const std::int64_t tall =
-        std::max<std::int64_t>((std::int64_t{1} << 24) / at_least_one(columns), 32);
+        std::max<std::int64_t>((std::int64_t{1} << 24) / at_least_one(columns) / 32 * 32, 32);
     const std::int64_t rows = std::min({query_tile, queries, tall});
+    const bool at_once = references <= (std::int64_t{1} << 25) / at_least_one(columns);
+    const std::int64_t centred =
+        at_once ? references : std::min({reference_tile, references, tall});
+    const std::int64_t own = same && at_once ? 0 : rows;
     return scratch(strips(columns) + bytes_of<double>(columns) +
-                   bytes_of<float>({rows + std::min({reference_tile, references, tall}), columns}) +
-                   bytes_of<float>({rows + 1, reference_tile}) +
+                   bytes_of<float>({own + centred, columns + 1}) +
+                   bytes_of<float>({rows, reference_tile}) +
                    bytes_of<std::uint64_t>({rows, std::min(k + 8, references)}) +
-                   bytes_of<std::int32_t>(queries + rows));
+                   bytes_of<std::int32_t>(queries));
   }
 
   [[nodiscard]] Workspace neighbour_ranks(std::int64_t rows, std::int64_t columns,

@@ -269,6 +269,37 @@ TEST(NearestNeighboursOfTheCpu, AreTheSameWithAnyNumberOfThreads) {
   }
 }
 
+TEST_P(NearestNeighbours, OfRowsTooWideForOneTile) {
+  // 2^19 columns make tiles of 32 rows on a GPU, and 65 such rows are not centred at once. All rows
+  // are 1, 2, 1, 2, ..., each with one column raised so that its distance from the query is known.
+  const std::int64_t rows = 65, columns = std::int64_t{1} << 19, k = 9;
+  std::vector<float> query(static_cast<std::size_t>(columns));
+  for (std::size_t d = 0; d < query.size(); ++d)
+    query[d] = static_cast<float>(1 + d % 2);
+  std::vector<float> values;
+  std::vector<std::pair<float, std::int32_t>> want;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    values.insert(values.end(), query.begin(), query.end());
+    const auto raised = static_cast<float>(1 + i * 37 % rows);
+    values[static_cast<std::size_t>(i * columns + 8191 * i)] += raised;
+    want.emplace_back(raised * raised, static_cast<std::int32_t>(i));
+  }
+  std::sort(want.begin(), want.end());
+  Trial trial = this->trial(38, Shape{rows, columns});
+  auto references = trial.input(values);
+  auto queries = trial.input(query);
+  auto index = trial.output<std::int32_t>(k);
+  auto distance = trial.output<float>(k);
+  trial.run([&](Backend& backend) {
+    backend.nearest_neighbours(queries.matrix(1, columns), references.matrix(rows, columns), false,
+                               index.matrix(1, k), distance.matrix(1, k));
+  });
+  for (std::size_t a = 0; a < static_cast<std::size_t>(k); ++a) {
+    EXPECT_EQ(index.values()[a], want[a].second) << trial.context();
+    EXPECT_EQ(distance.values()[a], want[a].first) << trial.context();
+  }
+}
+
 TEST_P(NearestNeighbours, OfNothingAreNone) {
   compare(1, {0, 5, 3, 2, false}, {}, std::vector<float>(15, 1.0f), true);
   compare(1, {4, 5, 3, 0, false}, std::vector<float>(12, 1.0f), std::vector<float>(15, 1.0f), true);
