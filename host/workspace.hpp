@@ -79,11 +79,13 @@ class WorkspaceModel {
                                            bytes_of<float>({block + 512, columns + 1});
       if (columns <= 16) return {0, times_threads(by_differences)};
       // Rows that cannot be proven by products are done by differences.
-      const std::int64_t keep = k + 16;
+      const std::int64_t keep = std::min(k + 16, references - (same ? 1 : 0));
       const std::uint64_t lists = bytes_of<double>({queries, candidates_of(keep)});
       const std::uint64_t panels =
           bytes_of<float>({references + 48, columns + 1}) + bytes_of<float>({3, columns + 16});
-      if (same && lists <= std::uint64_t{4} << 30) {
+      const bool by_pairs =
+          same && bytes_of<double>({queries, candidates_of(keep) - 1}) <= std::uint64_t{4} << 30;
+      if (by_pairs) {
         return {
             0, panels + lists + bytes_of<std::int32_t>(references) + times_threads(by_differences)};
       }

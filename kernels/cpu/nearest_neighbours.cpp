@@ -432,7 +432,7 @@ void pair_blocks(const Side& rows, std::int64_t first_row, std::int64_t end_row,
     const float* column_thresholds = Both ? columns.lists->thresholds() + j0 : nullptr;
     // Where the blocks are one, no column of these lies above a row from here on.
     const std::int64_t last_row = diagonal ? std::min(end_row, j0 + width - 1) : end_row;
-    const auto multiply = [&](std::int64_t i0, std::int64_t from, float* tile) {
+    const auto multiply = [&](std::int64_t i0, std::int64_t from, float* tile) HWY_ATTR {
       const std::int64_t i_panel = i0 / panel_rows * panel_rows;
       tile_products(rows.panels->panel(i_panel) + from * panel_rows + (i0 - i_panel),
                     b + from * panel_rows, std::min(chunk_columns, depth - from), from == 0, tile);
