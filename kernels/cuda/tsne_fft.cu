@@ -98,10 +98,10 @@ __global__ void __launch_bounds__(point_threads)
       placed = place_point(load_point<2>(y, i, pairs), grid);
       if (!placed.inside) sums[grid.occupied * grid.occupied] = 1;
     }
-    const bool shared =
-        __all_sync(full_mask, placed.inside &&
-                                  placed.column == __shfl_sync(full_mask, placed.column, 0) &&
-                                  placed.row == __shfl_sync(full_mask, placed.row, 0)) != 0;
+    const int first_column = __shfl_sync(full_mask, placed.column, 0);
+    const int first_row = __shfl_sync(full_mask, placed.row, 0);
+    const bool alike = placed.inside && placed.column == first_column && placed.row == first_row;
+    const bool shared = __all_sync(full_mask, alike) != 0;
     if (!shared && !placed.inside) continue;
     NodeSum* nodes = sums + placed.row * grid.occupied + placed.column;
 #pragma unroll
