@@ -22,7 +22,7 @@
 namespace hourglass {
 
 struct FftGrid {
-  std::int64_t nodes = 0;  ///< n; even, with no prime factor above 7
+  std::int64_t nodes = 0;  ///< n; even, with no prime factor above 5
   float spacing = 0;
   std::array<float, 2> origin{};  ///< of node 0
 
@@ -71,11 +71,11 @@ struct FftGrid {
     return holds(bounds) && 4 * around(bounds).nodes >= 3 * nodes;
   }
 
-  /// The smallest even size >= `least` of factors 2, 3, 5 and 7.
+  /// The smallest even size >= `least` of factors 2, 3 and 5.
   [[nodiscard]] static std::int64_t next_size(std::int64_t least) {
     for (std::int64_t size = least + least % 2;; size += 2) {
       std::int64_t rest = size;
-      for (const std::int64_t prime : {2, 3, 5, 7}) {
+      for (const std::int64_t prime : {2, 3, 5}) {
         while (rest % prime == 0)
           rest /= prime;
       }

@@ -122,6 +122,19 @@ class WallStopwatch final : public Stopwatch {
   std::chrono::steady_clock::time_point stop_;
 };
 
+/// Operations are done when they return: to record them is to keep the function.
+class CallSequence final : public Sequence {
+ public:
+  explicit CallSequence(std::function<void()> operations) : operations_(std::move(operations)) {}
+  void run(int times) override {
+    for (int i = 0; i < times; ++i)
+      operations_();
+  }
+
+ private:
+  std::function<void()> operations_;
+};
+
 std::size_t round_up(std::size_t bytes, std::size_t multiple) {
   return (bytes + multiple - 1) / multiple * multiple;
 }
@@ -160,6 +173,8 @@ BackendInfo CpuBackend::info() const {
   info.free_bytes = available_memory();
   static const std::uint64_t cache_bytes = last_level_cache();  // hundreds of files to read
   info.cache_bytes = cache_bytes;
+  info.host_memory = true;
+  info.tree = true;
   return info;
 }
 
@@ -196,6 +211,10 @@ void CpuBackend::fill(void* device, unsigned char value, std::size_t bytes) {
                      std::memset(static_cast<std::byte*>(device) + begin, value,
                                  static_cast<std::size_t>(end - begin));
                    });
+}
+
+std::unique_ptr<Sequence> CpuBackend::record(std::function<void()> operations) {
+  return std::make_unique<CallSequence>(std::move(operations));
 }
 
 std::unique_ptr<Stopwatch> CpuBackend::make_stopwatch() {

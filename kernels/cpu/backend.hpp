@@ -46,6 +46,7 @@ class CpuBackend final : public Backend {
   void copy(void* to, const void* from, std::size_t bytes) override;
   void fill(void* device, unsigned char value, std::size_t bytes) override;
   void synchronize() override {}
+  [[nodiscard]] std::unique_ptr<Sequence> record(std::function<void()> operations) override;
   [[nodiscard]] std::unique_ptr<Stopwatch> make_stopwatch() override;
   void begin_range(const char*) noexcept override {}  // perf and its like see function names
   void end_range() noexcept override {}
@@ -92,12 +93,18 @@ class CpuBackend final : public Backend {
                          std::span<float> precision) override;
   void symmetrise(MatrixView<const std::int32_t> index, ConstMat conditional,
                   CsrView affinities) override;
-  void tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) override;
   [[nodiscard]] std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
-                                                          std::int64_t points) override;
-  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points) const override;
-  void tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
-                   const TsneSchedule* schedule, Mat y, Mat step, Mat gains) override;
+                                                          std::int64_t points,
+                                                          std::int64_t dimensions) override;
+  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points, std::int64_t dimensions,
+                                               double span) const override;
+  void tsne_step(ConstCsrView affinities, ConstMat sources, ConstMat repulsion,
+                 const double* partition, const TsneSchedule* schedule, ConstMat y, Mat next,
+                 Mat step, Mat gains) override;
+  void tsne_field(ConstMat targets, ConstMat sources, Mat force) override;
+  void locality_order(ConstMat y, std::span<std::int32_t> order) override;
+  void permute_affinities(ConstCsrView affinities, std::span<const std::int32_t> order,
+                          CsrView permuted) override;
   void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) override;
   void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
                            MatrixView<double> sums) override;

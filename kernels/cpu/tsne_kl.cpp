@@ -21,31 +21,47 @@ HWY_BEFORE_NAMESPACE();
 namespace hourglass::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Sum of q_ij over i in [begin, end), j > i.
-double partition_above(const double* HWY_RESTRICT x, const double* HWY_RESTRICT y, std::int64_t n,
-                       std::int64_t begin, std::int64_t end) {
+/// Sum of q_ij over i in [begin, end), j > i. `at` has `dims` arrays of n coordinates.
+template <int dims>
+double partition_of_rows(const double* HWY_RESTRICT at, std::int64_t n, std::int64_t begin,
+                         std::int64_t end) {
   const hn::ScalableTag<double> f;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f));
   const auto one = hn::Set(f, 1.0);
   double total = 0;
   for (std::int64_t i = begin; i < end; ++i) {
-    const auto xi = hn::Set(f, x[i]), yi = hn::Set(f, y[i]);
+    hn::Vec<decltype(f)> yi[dims];
+    for (int c = 0; c < dims; ++c)
+      yi[c] = hn::Set(f, at[c * n + i]);
+    const auto q = [&](std::int64_t j) HWY_ATTR {
+      auto denominator = one;
+      for (int c = dims; c-- > 0;) {
+        const auto d = hn::Sub(yi[c], hn::LoadU(f, at + c * n + j));
+        denominator = hn::MulAdd(d, d, denominator);
+      }
+      return hn::Div(one, denominator);
+    };
     auto s0 = hn::Zero(f), s1 = s0;
     std::int64_t j = i + 1;
     for (; j + 2 * lanes <= n; j += 2 * lanes) {
-      const auto dx0 = hn::Sub(xi, hn::LoadU(f, x + j)), dy0 = hn::Sub(yi, hn::LoadU(f, y + j));
-      const auto dx1 = hn::Sub(xi, hn::LoadU(f, x + j + lanes));
-      const auto dy1 = hn::Sub(yi, hn::LoadU(f, y + j + lanes));
-      s0 = hn::Add(s0, hn::Div(one, hn::MulAdd(dx0, dx0, hn::MulAdd(dy0, dy0, one))));
-      s1 = hn::Add(s1, hn::Div(one, hn::MulAdd(dx1, dx1, hn::MulAdd(dy1, dy1, one))));
+      s0 = hn::Add(s0, q(j));
+      s1 = hn::Add(s1, q(j + lanes));
     }
     total += hn::GetLane(hn::SumOfLanes(f, hn::Add(s0, s1)));
     for (; j < n; ++j) {
-      const double dx = x[i] - x[j], dy = y[i] - y[j];
-      total += 1.0 / (1.0 + dx * dx + dy * dy);
+      double d2 = 0;
+      for (int c = 0; c < dims; ++c)
+        d2 += (at[c * n + i] - at[c * n + j]) * (at[c * n + i] - at[c * n + j]);
+      total += 1.0 / (1.0 + d2);
     }
   }
   return total;
+}
+
+double partition_above(const double* at, std::int64_t dims, std::int64_t n, std::int64_t begin,
+                       std::int64_t end) {
+  return dims == 2 ? partition_of_rows<2>(at, n, begin, end)
+                   : partition_of_rows<3>(at, n, begin, end);
 }
 
 }  // namespace hourglass::cpu::HWY_NAMESPACE
@@ -58,11 +74,12 @@ HWY_EXPORT(partition_above);
 
 void CpuBackend::tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) {
   const std::int64_t n = y.rows;
-  require(y.columns == 2 && affinities.rows == n, "tsne_kl", "y of N x 2");
-  std::vector<double> xs(static_cast<std::size_t>(n)), ys(static_cast<std::size_t>(n));
+  const std::int64_t dims = y.columns;
+  require((dims == 2 || dims == 3) && affinities.rows == n, "tsne_kl", "y of N x 2 or N x 3");
+  std::vector<double> at(static_cast<std::size_t>(dims * n));
   for (std::int64_t i = 0; i < n; ++i) {
-    xs[static_cast<std::size_t>(i)] = static_cast<double>(y.data[2 * i]);
-    ys[static_cast<std::size_t>(i)] = static_cast<double>(y.data[2 * i + 1]);
+    for (std::int64_t c = 0; c < dims; ++c)
+      at[static_cast<std::size_t>(c * n + i)] = static_cast<double>(y.data[dims * i + c]);
   }
   struct Partial {
     double partition = 0;  ///< of pairs above the diagonal
@@ -73,15 +90,18 @@ void CpuBackend::tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) {
   std::vector<Partial> partials(static_cast<std::size_t>((n + block - 1) / block));
   pool_.for_chunks(n, block, [&](std::int64_t begin, std::int64_t end, int) {
     Partial& partial = partials[static_cast<std::size_t>(begin / block)];
-    partial.partition = HWY_DYNAMIC_DISPATCH(partition_above)(xs.data(), ys.data(), n, begin, end);
+    partial.partition = HWY_DYNAMIC_DISPATCH(partition_above)(at.data(), dims, n, begin, end);
     for (std::int64_t i = begin; i < end; ++i) {
       for (std::int64_t e = affinities.offsets[i]; e < affinities.offsets[i + 1]; ++e) {
         const double p = static_cast<double>(affinities.values[e]);
         if (p == 0) continue;  // the limit of p log p
-        const std::size_t j = static_cast<std::size_t>(affinities.columns[e]);
-        const double dx = xs[static_cast<std::size_t>(i)] - xs[j];
-        const double dy = ys[static_cast<std::size_t>(i)] - ys[j];
-        partial.cross += p * std::log(p * (1.0 + dx * dx + dy * dy));
+        double d2 = 0;
+        for (std::int64_t c = 0; c < dims; ++c) {
+          const double d = at[static_cast<std::size_t>(c * n + i)] -
+                           at[static_cast<std::size_t>(c * n + affinities.columns[e])];
+          d2 += d * d;
+        }
+        partial.cross += p * std::log(p * (1.0 + d2));
         partial.mass += p;
       }
     }

@@ -32,9 +32,10 @@ namespace hourglass::cpu {
 inline constexpr float far_away = 1e18f;
 inline constexpr std::int64_t row_block = 64;
 
-struct ForceArrays {
-  float* x;
-  float* y;
+/// Coordinates parted into arrays, and forces likewise.
+template <int dims, class T>
+struct Arrays {
+  T* c[dims];
 };
 
 }  // namespace hourglass::cpu
@@ -44,9 +45,10 @@ HWY_BEFORE_NAMESPACE();
 namespace hourglass::cpu::HWY_NAMESPACE {
 
 /// Adds the forces between rows [begin, end) and all later ones to `force`; returns the sum of q
-/// over these pairs. x and y are padded by a vector of far-away points.
-double repel_rows(const float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std::int64_t n,
-                  std::int64_t begin, std::int64_t end, ForceArrays force) {
+/// over these pairs. `at` is padded by a vector of far-away points.
+template <int dims>
+double repel_rows(Arrays<dims, const float> at, std::int64_t n, std::int64_t begin,
+                  std::int64_t end, Arrays<dims, float> force) {
   const hn::ScalableTag<float> f;
   using V = hn::Vec<decltype(f)>;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f));
@@ -56,40 +58,52 @@ double repel_rows(const float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std:
     const std::int64_t rows = std::min<std::int64_t>(4, end - i);
     for (std::int64_t a = i; a < i + rows; ++a) {  // the triangle among the four
       for (std::int64_t b = a + 1; b < i + rows; ++b) {
-        const float dx = x[a] - x[b], dy = y[a] - y[b];
-        const float q = 1.0f / (1.0f + dx * dx + dy * dy);
-        const float q2 = q * q;
+        float d[dims], d2 = 0;
+        for (int c = 0; c < dims; ++c) {
+          d[c] = at.c[c][a] - at.c[c][b];
+          d2 += d[c] * d[c];
+        }
+        const float q = 1.0f / (1.0f + d2);
         partition += static_cast<double>(q);
-        force.x[a] += q2 * dx;
-        force.y[a] += q2 * dy;
-        force.x[b] -= q2 * dx;
-        force.y[b] -= q2 * dy;
+        for (int c = 0; c < dims; ++c) {
+          force.c[c][a] += q * q * d[c];
+          force.c[c][b] -= q * q * d[c];
+        }
       }
     }
     // Rows that do not exist stand far away: they neither push nor are pushed.
-    V xi[4], yi[4], fx[4], fy[4];
+    V yi[4][dims], fi[4][dims];
     for (std::int64_t a = 0; a < 4; ++a) {
-      xi[a] = hn::Set(f, a < rows ? x[i + a] : -far_away);
-      yi[a] = hn::Set(f, a < rows ? y[i + a] : -far_away);
-      fx[a] = fy[a] = hn::Zero(f);
+      for (int c = 0; c < dims; ++c) {
+        yi[a][c] = hn::Set(f, a < rows ? at.c[c][i + a] : -far_away);
+        fi[a][c] = hn::Zero(f);
+      }
     }
     auto z = hn::Zero(f);
     std::int64_t flushed = i + rows;
     for (std::int64_t j = i + rows; j < n; j += lanes) {
-      const auto xj = hn::LoadU(f, x + j), yj = hn::LoadU(f, y + j);
-      auto fxj = hn::LoadU(f, force.x + j), fyj = hn::LoadU(f, force.y + j);
+      V yj[dims], fj[dims];
+      for (int c = 0; c < dims; ++c) {
+        yj[c] = hn::LoadU(f, at.c[c] + j);
+        fj[c] = hn::LoadU(f, force.c[c] + j);
+      }
       for (int a = 0; a < 4; ++a) {
-        const auto dx = hn::Sub(xi[a], xj), dy = hn::Sub(yi[a], yj);
-        const auto q = reciprocal(f, hn::MulAdd(dx, dx, hn::MulAdd(dy, dy, one)));
+        V d[dims];
+        auto denominator = one;
+        for (int c = 0; c < dims; ++c) {
+          d[c] = hn::Sub(yi[a][c], yj[c]);
+          denominator = hn::MulAdd(d[c], d[c], denominator);
+        }
+        const auto q = reciprocal(f, denominator);
         const auto q2 = hn::Mul(q, q);
         z = hn::Add(z, q);
-        fx[a] = hn::MulAdd(q2, dx, fx[a]);
-        fy[a] = hn::MulAdd(q2, dy, fy[a]);
-        fxj = hn::NegMulAdd(q2, dx, fxj);
-        fyj = hn::NegMulAdd(q2, dy, fyj);
+        for (int c = 0; c < dims; ++c) {
+          fi[a][c] = hn::MulAdd(q2, d[c], fi[a][c]);
+          fj[c] = hn::NegMulAdd(q2, d[c], fj[c]);
+        }
       }
-      hn::StoreU(fxj, f, force.x + j);
-      hn::StoreU(fyj, f, force.y + j);
+      for (int c = 0; c < dims; ++c)
+        hn::StoreU(fj[c], f, force.c[c] + j);
       if (j - flushed >= 4096) {  // float32 lanes hold a few thousand terms without loss
         partition += static_cast<double>(hn::GetLane(hn::SumOfLanes(f, z)));
         z = hn::Zero(f);
@@ -98,11 +112,21 @@ double repel_rows(const float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std:
     }
     partition += static_cast<double>(hn::GetLane(hn::SumOfLanes(f, z)));
     for (std::int64_t a = 0; a < rows; ++a) {
-      force.x[i + a] += hn::GetLane(hn::SumOfLanes(f, fx[a]));
-      force.y[i + a] += hn::GetLane(hn::SumOfLanes(f, fy[a]));
+      for (int c = 0; c < dims; ++c)
+        force.c[c][i + a] += hn::GetLane(hn::SumOfLanes(f, fi[a][c]));
     }
   }
   return partition;
+}
+
+double repel_rows_2(Arrays<2, const float> at, std::int64_t n, std::int64_t begin, std::int64_t end,
+                    Arrays<2, float> force) {
+  return repel_rows<2>(at, n, begin, end, force);
+}
+
+double repel_rows_3(Arrays<3, const float> at, std::int64_t n, std::int64_t begin, std::int64_t end,
+                    Arrays<3, float> force) {
+  return repel_rows<3>(at, n, begin, end, force);
 }
 
 }  // namespace hourglass::cpu::HWY_NAMESPACE
@@ -112,36 +136,48 @@ HWY_AFTER_NAMESPACE();
 namespace hourglass::cpu {
 namespace {
 
-HWY_EXPORT(repel_rows);
+HWY_EXPORT(repel_rows_2);
+HWY_EXPORT(repel_rows_3);
 
+template <int dims>
 class ExactRepulsion final : public Repulsion {
  public:
   ExactRepulsion(ThreadPool& pool, std::int64_t points)
       : pool_(pool),
         n_(points),
         padded_((points + padding + padding - 1) / padding * padding),
-        x_(static_cast<std::size_t>(padded_), far_away),
-        y_(static_cast<std::size_t>(padded_), far_away),
-        force_(static_cast<std::size_t>(2 * padded_ * pool.threads())),
+        at_(static_cast<std::size_t>(dims * padded_), far_away),
+        force_(static_cast<std::size_t>(dims * padded_ * pool.threads())),
         partition_(static_cast<std::size_t>(pool.threads())) {}
 
+  void prepare(const MapBounds&) override {}
+
   void evaluate(ConstMat y, Mat force, double* partition) override {
-    require(y.rows == n_ && force.rows == n_ && y.columns == 2 && force.columns == 2,
-            "tsne_repulsion", "y and force of N x 2");
-    for (std::int64_t i = 0; i < n_; ++i) {
-      x_[static_cast<std::size_t>(i)] = y.data[2 * i];
-      y_[static_cast<std::size_t>(i)] = y.data[2 * i + 1];
+    require(y.rows == n_ && force.rows == n_ && y.columns == dims && force.columns == dims,
+            "tsne_repulsion", "y and force of the size that it was made for");
+    Arrays<dims, const float> at{};
+    for (int c = 0; c < dims; ++c) {
+      float* coordinates = at_.data() + c * padded_;
+      for (std::int64_t i = 0; i < n_; ++i)
+        coordinates[i] = y.data[dims * i + c];
+      at.c[c] = coordinates;
     }
     const int threads = pool_.threads();
     const std::int64_t blocks = (n_ + row_block - 1) / row_block;
     pool_.run([&](int part) {
-      float* fx = force_.data() + 2 * padded_ * part;
-      const ForceArrays arrays{fx, fx + padded_};
-      std::fill(fx, fx + 2 * padded_, 0.0f);
+      float* own = force_.data() + dims * padded_ * part;
+      Arrays<dims, float> forces{};
+      for (int c = 0; c < dims; ++c)
+        forces.c[c] = own + c * padded_;
+      std::fill(own, own + dims * padded_, 0.0f);
       double sum = 0;
       for (std::int64_t b = part; b < blocks; b += threads) {
-        sum += HWY_DYNAMIC_DISPATCH(repel_rows)(x_.data(), y_.data(), n_, b * row_block,
-                                                std::min((b + 1) * row_block, n_), arrays);
+        const std::int64_t end = std::min((b + 1) * row_block, n_);
+        if constexpr (dims == 2) {
+          sum += HWY_DYNAMIC_DISPATCH(repel_rows_2)(at, n_, b * row_block, end, forces);
+        } else {
+          sum += HWY_DYNAMIC_DISPATCH(repel_rows_3)(at, n_, b * row_block, end, forces);
+        }
       }
       partition_[static_cast<std::size_t>(part)] = sum;
     });
@@ -151,13 +187,12 @@ class ExactRepulsion final : public Repulsion {
     *partition = 2 * total;
     pool_.for_ranges(n_, 1024, 4096, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t i = begin; i < end; ++i) {
-        float fx = 0, fy = 0;
-        for (int part = 0; part < threads; ++part) {
-          fx += force_[static_cast<std::size_t>(2 * padded_ * part + i)];
-          fy += force_[static_cast<std::size_t>(2 * padded_ * part + padded_ + i)];
+        for (int c = 0; c < dims; ++c) {
+          float sum = 0;
+          for (int part = 0; part < threads; ++part)
+            sum += force_[static_cast<std::size_t>(padded_ * (dims * part + c) + i)];
+          force.data[dims * i + c] = sum;
         }
-        force.data[2 * i] = fx;
-        force.data[2 * i + 1] = fy;
       }
     });
   }
@@ -167,27 +202,44 @@ class ExactRepulsion final : public Repulsion {
   ThreadPool& pool_;
   std::int64_t n_;
   std::int64_t padded_;
-  std::vector<float> x_, y_, force_;
+  std::vector<float> at_, force_;
   std::vector<double> partition_;
 };
 
 }  // namespace
 
-std::unique_ptr<Repulsion> make_exact_repulsion(ThreadPool& pool, std::int64_t points) {
-  return std::make_unique<ExactRepulsion>(pool, points);
+std::unique_ptr<Repulsion> make_exact_repulsion(ThreadPool& pool, std::int64_t points,
+                                                std::int64_t dimensions) {
+  if (dimensions == 3) return std::make_unique<ExactRepulsion<3>>(pool, points);
+  return std::make_unique<ExactRepulsion<2>>(pool, points);
 }
 
-std::unique_ptr<Repulsion> CpuBackend::make_repulsion(RepulsionMethod method, std::int64_t points) {
-  require(points >= 0, "make_repulsion", "a number of points that is not negative");
-  if (method == RepulsionMethod::tree) return make_tree_repulsion(pool_, points);
-  return make_exact_repulsion(pool_, points);
+std::unique_ptr<Repulsion> CpuBackend::make_repulsion(RepulsionMethod method, std::int64_t points,
+                                                      std::int64_t dimensions) {
+  const char* name = "make_repulsion";
+  require(points >= 0, name, "a number of points that is not negative");
+  require(dimensions == 2 || dimensions == 3, name, "two or three dimensions");
+  switch (method) {
+    case RepulsionMethod::tree:
+      return make_tree_repulsion(pool_, points, dimensions);
+    case RepulsionMethod::fft:
+      require(dimensions == 2, name, "two dimensions for a grid");
+      return make_fft_repulsion(pool_, points);
+    case RepulsionMethod::exact:
+      break;
+  }
+  return make_exact_repulsion(pool_, points, dimensions);
 }
 
-RepulsionMethod CpuBackend::best_repulsion(std::int64_t points) const {
+RepulsionMethod CpuBackend::best_repulsion(std::int64_t points, std::int64_t dimensions,
+                                           double span) const {
   // Zen 4, one thread, a whole iteration on maps of 16-D codes: 59 us exact against 61 by the tree
   // at 400 points, 123 against 115 at 700, 842 against 462 at 2,500.
   constexpr std::int64_t crossover = 600;
-  return points < crossover ? RepulsionMethod::exact : RepulsionMethod::tree;
+  if (points < crossover) return RepulsionMethod::exact;
+  if (dimensions == 3) return RepulsionMethod::tree;
+  (void)span;
+  return RepulsionMethod::tree;
 }
 
 }  // namespace hourglass::cpu

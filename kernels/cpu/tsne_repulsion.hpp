@@ -10,7 +10,8 @@
 namespace hourglass::cpu {
 
 /// Every pair once, in SIMD lanes; O(N^2).
-std::unique_ptr<Repulsion> make_exact_repulsion(ThreadPool& pool, std::int64_t points);
+std::unique_ptr<Repulsion> make_exact_repulsion(ThreadPool& pool, std::int64_t points,
+                                                std::int64_t dimensions);
 
 /// What trades speed for accuracy in the tree. The defaults keep the root mean square error of the
 /// force below 1 % of its root mean square at every span of the map
@@ -26,8 +27,12 @@ struct TreeOptions {
   float stale_after = 0.2f;
 };
 
-/// A quadtree over points in Morton order, nodes with second moments; O(N log N).
+/// A quadtree or an octree over points in Morton order, nodes with second moments; O(N log N).
 std::unique_ptr<Repulsion> make_tree_repulsion(ThreadPool& pool, std::int64_t points,
+                                               std::int64_t dimensions,
                                                const TreeOptions& options = {});
+
+/// A grid over a map of two dimensions and Fourier transforms; O(N + span^2 log span).
+std::unique_ptr<Repulsion> make_fft_repulsion(ThreadPool& pool, std::int64_t points);
 
 }  // namespace hourglass::cpu

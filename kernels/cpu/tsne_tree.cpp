@@ -1,5 +1,5 @@
-// tsne_repulsion, tree: forces from a quadtree over points in Morton order (Barnes and Hut 1986;
-// van der Maaten 2014), with second moments.
+// tsne_repulsion, tree: forces from a quadtree, or an octree in three dimensions, over points in
+// Morton order (Barnes and Hut 1986; van der Maaten 2014), with second moments.
 //
 // A node of mass m, centre of mass c and central second moments M = sum of e e^T stands for its
 // points in the sums of a target at distance vector d = y - c, with q = 1 / (1 + |d|^2), by the
@@ -9,10 +9,11 @@
 // The kernel's poles lie at distance sqrt(1 + d^2) in the complex plane, so what is small against
 // the kernel's width needs no opening, and a map of span 1e-4 is one node: a node stands for its
 // points where r^2 < opening^2 (1/4 + d^2). Its radius r is that of evenly spread points with the
-// same second moments, r^2 = 3 tr M / m, and d the distance from the group's bounding box.
+// same second moments (r^2 = 2 tr M / m over a disc, 3 over a square, 5 / 3 over a ball): r^2 = 3
+// tr M / m, and d the distance from the group's bounding box.
 //
 // A step:
-// - gather: points into the tree's order, 16 bytes a point;
+// - gather: points into the tree's order, parted by coordinate;
 // - rebuild, only when a point has moved by `stale_after`: Morton codes, radix sort, tree, and for
 //   each group of neighbouring points the list of nodes and single points that it interacts with;
 // - moments of every node from the points as they are now, leaves first;
@@ -27,6 +28,7 @@
 #include <vector>
 
 #include "kernels/checks.hpp"
+#include "kernels/cpu/morton_sort.hpp"
 #include "kernels/cpu/tsne_repulsion.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -43,18 +45,27 @@ namespace hourglass::cpu {
 inline constexpr std::int64_t list_padding = 32;  ///< lists are padded to whole vectors
 inline constexpr float padding_distance = 1e18f;  ///< q^2 vanishes there, d^2 is finite
 
+/// Second moments of D coordinates: the upper triangle, row by row (xx xy yy; xx xy xz yy yz zz).
+template <int D>
+inline constexpr int moment_count = D*(D + 1) / 2;
+
 /// The interaction list of one group, in consecutive memory.
+template <int D>
 struct PackedList {
-  const float* node_x;  ///< centres of mass
-  const float* node_y;
-  const float* node_mass;
-  const float* node_xx;  ///< second moments
-  const float* node_xy;
-  const float* node_yy;
+  const float* centre[D];  ///< centres of mass
+  const float* mass;
+  const float* moment[moment_count<D>];
   std::int64_t nodes;  ///< a multiple of list_padding
-  const float* point_x;
-  const float* point_y;
+  const float* point[D];
   std::int64_t points;  ///< a multiple of list_padding
+};
+
+/// Points of a group, by coordinate, and where their forces go.
+template <int D>
+struct Targets {
+  const float* at[D];
+  float* force[D];
+  std::int64_t count;
 };
 
 }  // namespace hourglass::cpu
@@ -63,82 +74,128 @@ struct PackedList {
 HWY_BEFORE_NAMESPACE();
 namespace hourglass::cpu::HWY_NAMESPACE {
 
-/// Forces on targets [0, count) from a list; returns the sum of q over targets and list.
-double evaluate_list(const PackedList& list, const float* HWY_RESTRICT x,
-                     const float* HWY_RESTRICT y, std::int64_t count, float* HWY_RESTRICT force_x,
-                     float* HWY_RESTRICT force_y) {
-  const hn::ScalableTag<float> f;
-  using V = hn::Vec<decltype(f)>;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f));
-  const auto one = hn::Set(f, 1.0f);
-  const auto two = hn::Set(f, 2.0f), four = hn::Set(f, 4.0f), twelve = hn::Set(f, 12.0f);
-  double partition = 0;
+using F = hn::ScalableTag<float>;
+using V = hn::Vec<F>;
 
-  const auto add_points = [&](V px, V py, V xi, V yi, V& fx, V& fy, V& z) HWY_ATTR {
-    const auto dx = hn::Sub(xi, px), dy = hn::Sub(yi, py);
-    const auto q = reciprocal(f, hn::MulAdd(dx, dx, hn::MulAdd(dy, dy, one)));
-    const auto q2 = hn::Mul(q, q);
-    z = hn::Add(z, q);
-    fx = hn::MulAdd(q2, dx, fx);
-    fy = hn::MulAdd(q2, dy, fy);
-  };
-  const auto add_nodes = [&](std::int64_t j, V xi, V yi, V& fx, V& fy, V& z) HWY_ATTR {
-    const auto mass = hn::LoadU(f, list.node_mass + j);
-    const auto xx = hn::LoadU(f, list.node_xx + j), xy = hn::LoadU(f, list.node_xy + j);
-    const auto yy = hn::LoadU(f, list.node_yy + j);
-    const auto dx = hn::Sub(xi, hn::LoadU(f, list.node_x + j));
-    const auto dy = hn::Sub(yi, hn::LoadU(f, list.node_y + j));
-    const auto q = reciprocal(f, hn::MulAdd(dx, dx, hn::MulAdd(dy, dy, one)));
-    const auto mx = hn::MulAdd(xx, dx, hn::Mul(xy, dy));  // M d
-    const auto my = hn::MulAdd(xy, dx, hn::Mul(yy, dy));
-    const auto dmd = hn::MulAdd(dx, mx, hn::Mul(dy, my));
-    const auto trace = hn::Add(xx, yy);
-    const auto q2 = hn::Mul(q, q);
-    const auto q3_4 = hn::Mul(four, hn::Mul(q2, q));
-    // m q - q^2 tr M + 4 q^3 d.Md
-    z = hn::Add(z, hn::MulAdd(q3_4, dmd, hn::Mul(q, hn::NegMulAdd(q, trace, mass))));
-    // q^2 (m + 2 q (6 q d.Md - tr M))
-    const auto inner = hn::MulAdd(hn::Mul(twelve, q), dmd, hn::Neg(hn::Mul(two, trace)));
-    const auto along = hn::Mul(q2, hn::MulAdd(q, inner, mass));
-    fx = hn::MulAdd(along, dx, hn::NegMulAdd(q3_4, mx, fx));
-    fy = hn::MulAdd(along, dy, hn::NegMulAdd(q3_4, my, fy));
-  };
-
-  std::int64_t i = 0;
-  for (; i + 2 <= count; i += 2) {
-    const auto x0 = hn::Set(f, x[i]), y0 = hn::Set(f, y[i]);
-    const auto x1 = hn::Set(f, x[i + 1]), y1 = hn::Set(f, y[i + 1]);
-    auto fx0 = hn::Zero(f), fy0 = fx0, fx1 = fx0, fy1 = fx0, z0 = fx0, z1 = fx0;
-    for (std::int64_t j = 0; j < list.points; j += lanes) {
-      const auto px = hn::LoadU(f, list.point_x + j), py = hn::LoadU(f, list.point_y + j);
-      add_points(px, py, x0, y0, fx0, fy0, z0);
-      add_points(px, py, x1, y1, fx1, fy1, z1);
-    }
-    for (std::int64_t j = 0; j < list.nodes; j += lanes) {
-      add_nodes(j, x0, y0, fx0, fy0, z0);
-      add_nodes(j, x1, y1, fx1, fy1, z1);
-    }
-    force_x[i] = hn::GetLane(hn::SumOfLanes(f, fx0));
-    force_y[i] = hn::GetLane(hn::SumOfLanes(f, fy0));
-    force_x[i + 1] = hn::GetLane(hn::SumOfLanes(f, fx1));
-    force_y[i + 1] = hn::GetLane(hn::SumOfLanes(f, fy1));
-    partition += static_cast<double>(hn::GetLane(hn::SumOfLanes(f, z0)));
-    partition += static_cast<double>(hn::GetLane(hn::SumOfLanes(f, z1)));
+/// What one target has gathered.
+template <int D>
+struct Sums {
+  V force[D];
+  V z;
+  HWY_INLINE void clear() {
+    for (int c = 0; c < D; ++c)
+      force[c] = hn::Zero(F());
+    z = hn::Zero(F());
   }
-  for (; i < count; ++i) {
-    const auto x0 = hn::Set(f, x[i]), y0 = hn::Set(f, y[i]);
-    auto fx0 = hn::Zero(f), fy0 = fx0, z0 = fx0;
-    for (std::int64_t j = 0; j < list.points; j += lanes) {
-      add_points(hn::LoadU(f, list.point_x + j), hn::LoadU(f, list.point_y + j), x0, y0, fx0, fy0,
-                 z0);
-    }
-    for (std::int64_t j = 0; j < list.nodes; j += lanes)
-      add_nodes(j, x0, y0, fx0, fy0, z0);
-    force_x[i] = hn::GetLane(hn::SumOfLanes(f, fx0));
-    force_y[i] = hn::GetLane(hn::SumOfLanes(f, fy0));
-    partition += static_cast<double>(hn::GetLane(hn::SumOfLanes(f, z0)));
+};
+
+template <int D>
+HWY_INLINE void add_points(const V* points, const V* at, Sums<D>& sums) {
+  const F f;
+  V d[D];
+  auto denominator = hn::Set(f, 1.0f);
+  for (int c = D; c-- > 0;) {
+    d[c] = hn::Sub(at[c], points[c]);
+    denominator = hn::MulAdd(d[c], d[c], denominator);
+  }
+  const auto q = reciprocal(f, denominator);
+  const auto q2 = hn::Mul(q, q);
+  sums.z = hn::Add(sums.z, q);
+  for (int c = 0; c < D; ++c)
+    sums.force[c] = hn::MulAdd(q2, d[c], sums.force[c]);
+}
+
+template <int D>
+HWY_INLINE void add_nodes(const PackedList<D>& list, std::int64_t j, const V* at, Sums<D>& sums) {
+  const F f;
+  const auto two = hn::Set(f, 2.0f), four = hn::Set(f, 4.0f), twelve = hn::Set(f, 12.0f);
+  const auto mass = hn::LoadU(f, list.mass + j);
+  V d[D];
+  auto denominator = hn::Set(f, 1.0f);
+  for (int c = D; c-- > 0;) {
+    d[c] = hn::Sub(at[c], hn::LoadU(f, list.centre[c] + j));
+    denominator = hn::MulAdd(d[c], d[c], denominator);
+  }
+  const auto q = reciprocal(f, denominator);
+  V md[D];  // M d
+  V trace;
+  if constexpr (D == 2) {
+    const auto xx = hn::LoadU(f, list.moment[0] + j), xy = hn::LoadU(f, list.moment[1] + j);
+    const auto yy = hn::LoadU(f, list.moment[2] + j);
+    md[0] = hn::MulAdd(xx, d[0], hn::Mul(xy, d[1]));
+    md[1] = hn::MulAdd(xy, d[0], hn::Mul(yy, d[1]));
+    trace = hn::Add(xx, yy);
+  } else {
+    const auto xx = hn::LoadU(f, list.moment[0] + j), xy = hn::LoadU(f, list.moment[1] + j);
+    const auto xz = hn::LoadU(f, list.moment[2] + j), yy = hn::LoadU(f, list.moment[3] + j);
+    const auto yz = hn::LoadU(f, list.moment[4] + j), zz = hn::LoadU(f, list.moment[5] + j);
+    md[0] = hn::MulAdd(xx, d[0], hn::MulAdd(xy, d[1], hn::Mul(xz, d[2])));
+    md[1] = hn::MulAdd(xy, d[0], hn::MulAdd(yy, d[1], hn::Mul(yz, d[2])));
+    md[2] = hn::MulAdd(xz, d[0], hn::MulAdd(yz, d[1], hn::Mul(zz, d[2])));
+    trace = hn::Add(hn::Add(xx, yy), zz);
+  }
+  auto dmd = hn::Mul(d[D - 1], md[D - 1]);
+  for (int c = D - 1; c-- > 0;)
+    dmd = hn::MulAdd(d[c], md[c], dmd);
+  const auto q2 = hn::Mul(q, q);
+  const auto q3_4 = hn::Mul(four, hn::Mul(q2, q));
+  // m q - q^2 tr M + 4 q^3 d.Md
+  sums.z = hn::Add(sums.z, hn::MulAdd(q3_4, dmd, hn::Mul(q, hn::NegMulAdd(q, trace, mass))));
+  // q^2 (m + 2 q (6 q d.Md - tr M))
+  const auto inner = hn::MulAdd(hn::Mul(twelve, q), dmd, hn::Neg(hn::Mul(two, trace)));
+  const auto along = hn::Mul(q2, hn::MulAdd(q, inner, mass));
+  for (int c = 0; c < D; ++c) {
+    sums.force[c] = hn::MulAdd(along, d[c], hn::NegMulAdd(q3_4, md[c], sums.force[c]));
+  }
+}
+
+/// Forces on `count` targets at once from a list; returns the sum of q over targets and list.
+template <int D, int count>
+HWY_INLINE double evaluate_targets(const PackedList<D>& list, const Targets<D>& t, std::int64_t i) {
+  const F f;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  V at[count][D];
+  Sums<D> sums[count];
+  for (int a = 0; a < count; ++a) {
+    sums[a].clear();
+    for (int c = 0; c < D; ++c)
+      at[a][c] = hn::Set(f, t.at[c][i + a]);
+  }
+  for (std::int64_t j = 0; j < list.points; j += lanes) {
+    V points[D];
+    for (int c = 0; c < D; ++c)
+      points[c] = hn::LoadU(f, list.point[c] + j);
+    for (int a = 0; a < count; ++a)
+      add_points<D>(points, at[a], sums[a]);
+  }
+  for (std::int64_t j = 0; j < list.nodes; j += lanes) {
+    for (int a = 0; a < count; ++a)
+      add_nodes<D>(list, j, at[a], sums[a]);
+  }
+  double partition = 0;
+  for (int a = 0; a < count; ++a) {
+    for (int c = 0; c < D; ++c)
+      t.force[c][i + a] = hn::GetLane(hn::SumOfLanes(f, sums[a].force[c]));
+    partition += static_cast<double>(hn::GetLane(hn::SumOfLanes(f, sums[a].z)));
   }
   return partition;
+}
+
+template <int D>
+double evaluate_list(const PackedList<D>& list, const Targets<D>& t) {
+  double partition = 0;
+  std::int64_t i = 0;
+  for (; i + 2 <= t.count; i += 2)
+    partition += evaluate_targets<D, 2>(list, t, i);
+  if (i < t.count) partition += evaluate_targets<D, 1>(list, t, i);
+  return partition;
+}
+
+double evaluate_list_2(const PackedList<2>& list, const Targets<2>& t) {
+  return evaluate_list<2>(list, t);
+}
+double evaluate_list_3(const PackedList<3>& list, const Targets<3>& t) {
+  return evaluate_list<3>(list, t);
 }
 
 }  // namespace hourglass::cpu::HWY_NAMESPACE
@@ -148,37 +205,24 @@ HWY_AFTER_NAMESPACE();
 namespace hourglass::cpu {
 namespace {
 
-HWY_EXPORT(evaluate_list);
+HWY_EXPORT(evaluate_list_2);
+HWY_EXPORT(evaluate_list_3);
 
 /// Less than 1: nodes nearer than the kernel's width are opened sooner than its poles ask for.
 constexpr float near_opening = 0.25f;
 
-/// Spreads the low 16 bits of v to the even bits of the result.
-std::uint32_t spread(std::uint32_t v) {
-  v &= 0xffffu;
-  v = (v | (v << 8)) & 0x00ff00ffu;
-  v = (v | (v << 4)) & 0x0f0f0f0fu;
-  v = (v | (v << 2)) & 0x33333333u;
-  v = (v | (v << 1)) & 0x55555555u;
-  return v;
-}
-
+template <int D>
 struct Box {
-  float x0 = std::numeric_limits<float>::infinity();
-  float x1 = -std::numeric_limits<float>::infinity();
-  float y0 = std::numeric_limits<float>::infinity();
-  float y1 = -std::numeric_limits<float>::infinity();
-  void add(float x, float y) {
-    x0 = std::min(x0, x);
-    x1 = std::max(x1, x);
-    y0 = std::min(y0, y);
-    y1 = std::max(y1, y);
+  std::array<float, D> low, high;
+  Box() {
+    low.fill(std::numeric_limits<float>::infinity());
+    high.fill(-std::numeric_limits<float>::infinity());
   }
   void add(const Box& b) {
-    x0 = std::min(x0, b.x0);
-    x1 = std::max(x1, b.x1);
-    y0 = std::min(y0, b.y0);
-    y1 = std::max(y1, b.y1);
+    for (std::size_t c = 0; c < D; ++c) {
+      low[c] = std::min(low[c], b.low[c]);
+      high[c] = std::max(high[c], b.high[c]);
+    }
   }
 };
 
@@ -187,10 +231,26 @@ struct Node {
   std::int32_t first_child, children;  ///< children lie one after another, behind their parent
 };
 
+template <int D>
 struct Moments {
-  float x, y;  ///< centre of mass
+  std::array<float, D> centre;  ///< of mass
   float mass;
-  float xx, xy, yy;
+  std::array<float, moment_count<D>> second;
+
+  [[nodiscard]] float trace() const {
+    if constexpr (D == 2)
+      return second[0] + second[2];
+    else
+      return second[0] + second[3] + second[5];
+  }
+  /// += mass e e^T
+  void add_second(const std::array<float, D>& e, float m) {
+    std::size_t at = 0;
+    for (std::size_t a = 0; a < D; ++a) {
+      for (std::size_t b = a; b < D; ++b)
+        second[at++] += m * e[a] * e[b];
+    }
+  }
 };
 
 /// What a group interacts with: node_lists[first_node, ...) and point_lists[first_run, ...).
@@ -209,6 +269,7 @@ std::int64_t padded(std::int64_t count) {
   return (count + list_padding - 1) / list_padding * list_padding;
 }
 
+template <int D>
 class TreeRepulsion final : public Repulsion {
  public:
   TreeRepulsion(ThreadPool& pool, std::int64_t points, const TreeOptions& options)
@@ -216,29 +277,29 @@ class TreeRepulsion final : public Repulsion {
     require(points < std::numeric_limits<std::int32_t>::max(), "tsne_repulsion",
             "fewer than 2^31 points for a tree");
     const auto size = static_cast<std::size_t>(points);
-    order_.resize(size);
-    keys_.resize(size);
-    sorted_keys_.resize(size);
-    for (auto* array : {&x_, &y_, &force_x_, &force_y_, &built_x_, &built_y_})
-      array->resize(size);
+    for (std::size_t c = 0; c < D; ++c) {
+      for (auto* array : {&at_[c], &force_[c], &built_[c]})
+        array->resize(size);
+    }
     workers_.resize(static_cast<std::size_t>(pool.threads()));
   }
 
+  void prepare(const MapBounds&) override {}
+
   void evaluate(ConstMat y, Mat force, double* partition) override {
-    require(y.rows == n_ && force.rows == n_ && y.columns == 2 && force.columns == 2,
-            "tsne_repulsion", "y and force of N x 2");
+    require(y.rows == n_ && force.rows == n_ && y.columns == D && force.columns == D,
+            "tsne_repulsion", "y and force of the size that it was made for");
     if (n_ == 0) {
       *partition = 0;
       return;
     }
-    if (!gather(y)) {
+    if (!follow(y)) {
       // A tree over NaN or infinity has no meaning: say so in the result.
-      std::fill(force.data, force.data + 2 * n_, std::numeric_limits<float>::quiet_NaN());
+      std::fill(force.data, force.data + D * n_, std::numeric_limits<float>::quiet_NaN());
       *partition = std::numeric_limits<double>::quiet_NaN();
-      built_ = false;
+      is_built_ = false;
       return;
     }
-    if (stale_) rebuild(y);
     compute_moments();
     evaluate_groups();
     double total = 0;
@@ -250,6 +311,9 @@ class TreeRepulsion final : public Repulsion {
   }
 
  private:
+  using Moments = cpu::Moments<D>;
+  using Box = cpu::Box<D>;
+
   struct Worker {
     std::vector<float> node_values, point_values;  // lists in consecutive memory
     std::vector<std::int32_t> stack;
@@ -257,86 +321,59 @@ class TreeRepulsion final : public Repulsion {
     std::vector<Run> all_runs;
   };
 
-  /// Points into the tree's order. False where a coordinate is not finite. Sets stale_.
-  bool gather(ConstMat y) {
-    if (!built_) {
-      bool finite = true;
-      for (std::int64_t i = 0; i < 2 * n_; ++i)
-        finite &= std::isfinite(y.data[i]);
-      stale_ = true;
-      return finite;
+  /// Points into the tree's order, and a new tree where they have moved too far. False where a
+  /// coordinate is not finite.
+  bool follow(ConstMat y) {
+    if (is_built_) {
+      const float moved = gather(y);
+      if (!std::isfinite(moved)) return false;
+      if (moved <= options_.stale_after * options_.stale_after) return true;
     }
-    std::vector<float>& farthest = farthest_;
-    farthest.assign(static_cast<std::size_t>(pool_.threads()), 0.0f);
+    const FoundBounds found = find_bounds(pool_, y);
+    if (!found.finite) return false;
+    morton_sort(y, found.bounds, keys_, spare_keys_);
+    for (std::size_t s = 0; s < keys_.size(); ++s) {
+      for (std::size_t c = 0; c < D; ++c)
+        at_[c][s] = y.data[D * index_of(keys_[s]) + static_cast<std::int64_t>(c)];
+    }
+    build_nodes();
+    compute_moments();
+    build_lists();
+    built_ = at_;
+    is_built_ = true;
+    return true;
+  }
+
+  /// The square of the longest way that a point has gone since the tree was built; NaN is kept.
+  float gather(ConstMat y) {
+    farthest_.assign(static_cast<std::size_t>(pool_.threads()), 0.0f);
     pool_.for_ranges(n_, 1024, 8192, [&](std::int64_t begin, std::int64_t end, int part) {
       float most = 0;
       for (std::int64_t s = begin; s < end; ++s) {
         const std::size_t at = static_cast<std::size_t>(s);
-        const std::int64_t i = order_[at];
-        x_[at] = y.data[2 * i];
-        y_[at] = y.data[2 * i + 1];
-        const float dx = x_[at] - built_x_[at], dy = y_[at] - built_y_[at];
-        const float moved = dx * dx + dy * dy;
+        const float* point = y.data + D * index_of(keys_[at]);
+        float moved = 0;
+        for (std::size_t c = 0; c < D; ++c) {
+          at_[c][at] = point[c];
+          moved += (point[c] - built_[c][at]) * (point[c] - built_[c][at]);
+        }
         most = moved <= most ? most : moved;  // NaN is kept
       }
-      farthest[static_cast<std::size_t>(part)] = most;
+      farthest_[static_cast<std::size_t>(part)] = most;
     });
-    stale_ = false;
-    for (const float most : farthest) {
-      if (!std::isfinite(most)) return false;
-      if (most > options_.stale_after * options_.stale_after) stale_ = true;
-    }
-    return true;
-  }
-
-  void rebuild(ConstMat y) {
-    sort_points(y);
-    build_nodes();
-    compute_moments();
-    build_lists();
-    built_x_ = x_;
-    built_y_ = y_;
-    built_ = true;
-    stale_ = false;
-  }
-
-  void sort_points(ConstMat y) {
-    Box box;
-    for (std::int64_t i = 0; i < n_; ++i)
-      box.add(y.data[2 * i], y.data[2 * i + 1]);
-    const float side = std::max({box.x1 - box.x0, box.y1 - box.y0, 1e-30f});
-    const float scale = 65535.0f / side;
-    for (std::int64_t i = 0; i < n_; ++i) {
-      const auto cx = static_cast<std::uint32_t>((y.data[2 * i] - box.x0) * scale);
-      const auto cy = static_cast<std::uint32_t>((y.data[2 * i + 1] - box.y0) * scale);
-      const std::uint64_t code = spread(cx) | (spread(cy) << 1);
-      keys_[static_cast<std::size_t>(i)] = (code << 32) | static_cast<std::uint64_t>(i);
-    }
-    // Least significant digit first, 11 bits a pass over the 32 bits of the code.
-    for (int shift = 32; shift < 64; shift += 11) {
-      std::array<std::int64_t, 2049> begin{};
-      for (const std::uint64_t key : keys_)
-        ++begin[((key >> shift) & 2047u) + 1];
-      for (std::size_t digit = 1; digit < begin.size(); ++digit)
-        begin[digit] += begin[digit - 1];
-      for (const std::uint64_t key : keys_) {
-        sorted_keys_[static_cast<std::size_t>(begin[(key >> shift) & 2047u]++)] = key;
-      }
-      keys_.swap(sorted_keys_);
-    }
-    for (std::size_t s = 0; s < keys_.size(); ++s) {
-      order_[s] = static_cast<std::int32_t>(keys_[s] & 0xffffffffu);
-      x_[s] = y.data[2 * std::int64_t{order_[s]}];
-      y_[s] = y.data[2 * std::int64_t{order_[s]} + 1];
-    }
+    float most = 0;
+    for (const float part : farthest_)
+      most = part <= most ? most : part;
+    return most;
   }
 
   [[nodiscard]] std::uint32_t code(std::int32_t s) const {
-    return static_cast<std::uint32_t>(keys_[static_cast<std::size_t>(s)] >> 32);
+    return code_of(keys_[static_cast<std::size_t>(s)]);
   }
 
   /// Level by level, so that children follow their parent and moments can be summed backwards.
   void build_nodes() {
+    constexpr std::uint32_t children = (1u << D) - 1;
     nodes_.clear();
     nodes_.push_back({0, static_cast<std::int32_t>(n_), 0, 0});
     for (std::size_t at = 0; at < nodes_.size(); ++at) {
@@ -348,15 +385,15 @@ class TreeRepulsion final : public Repulsion {
       int highest = 31;
       while ((differing >> highest) == 0)
         --highest;
-      const int shift = highest / 2 * 2;
+      const int shift = highest / D * D;
       nodes_[at].first_child = static_cast<std::int32_t>(nodes_.size());
       std::int32_t child_begin = begin;
       while (child_begin < end) {
-        const std::uint32_t digit = (code(child_begin) >> shift) & 3u;
+        const std::uint32_t digit = (code(child_begin) >> shift) & children;
         std::int32_t low = child_begin, high = end;  // first point of a later digit
         while (low < high) {
           const std::int32_t middle = low + (high - low) / 2;
-          if (((code(middle) >> shift) & 3u) <= digit) {
+          if (((code(middle) >> shift) & children) <= digit) {
             low = middle + 1;
           } else {
             high = middle;
@@ -385,23 +422,25 @@ class TreeRepulsion final : public Repulsion {
 
   void leaf_moments(std::int64_t a) {
     const Node& node = nodes_[static_cast<std::size_t>(a)];
-    double sx = 0, sy = 0;
-    for (std::int32_t s = node.begin; s < node.end; ++s) {
-      sx += static_cast<double>(x_[static_cast<std::size_t>(s)]);
-      sy += static_cast<double>(y_[static_cast<std::size_t>(s)]);
-    }
-    const auto mass = static_cast<float>(node.end - node.begin);
-    const auto cx = static_cast<float>(sx / static_cast<double>(mass));
-    const auto cy = static_cast<float>(sy / static_cast<double>(mass));
-    Moments m{cx, cy, mass, 0, 0, 0};
+    const auto begin = static_cast<std::size_t>(node.begin);
+    const auto end = static_cast<std::size_t>(node.end);
+    Moments m{};
     Box box;
-    for (std::int32_t s = node.begin; s < node.end; ++s) {
-      const float px = x_[static_cast<std::size_t>(s)], py = y_[static_cast<std::size_t>(s)];
-      const float ex = px - cx, ey = py - cy;
-      m.xx += ex * ex;
-      m.xy += ex * ey;
-      m.yy += ey * ey;
-      box.add(px, py);
+    m.mass = static_cast<float>(node.end - node.begin);
+    for (std::size_t c = 0; c < D; ++c) {
+      double sum = 0;
+      for (std::size_t s = begin; s < end; ++s) {
+        sum += static_cast<double>(at_[c][s]);
+        box.low[c] = std::min(box.low[c], at_[c][s]);
+        box.high[c] = std::max(box.high[c], at_[c][s]);
+      }
+      m.centre[c] = static_cast<float>(sum / static_cast<double>(m.mass));
+    }
+    for (std::size_t s = begin; s < end; ++s) {
+      std::array<float, D> e;
+      for (std::size_t c = 0; c < D; ++c)
+        e[c] = at_[c][s] - m.centre[c];
+      m.add_second(e, 1.0f);
     }
     moments_[static_cast<std::size_t>(a)] = m;
     boxes_[static_cast<std::size_t>(a)] = box;
@@ -411,21 +450,22 @@ class TreeRepulsion final : public Repulsion {
     const Node& node = nodes_[static_cast<std::size_t>(a)];
     const auto first = static_cast<std::size_t>(node.first_child);
     const auto last = first + static_cast<std::size_t>(node.children);
-    const auto mass = static_cast<float>(node.end - node.begin);
-    float sx = 0, sy = 0;
-    for (std::size_t c = first; c < last; ++c) {
-      sx += moments_[c].mass / mass * moments_[c].x;
-      sy += moments_[c].mass / mass * moments_[c].y;
-    }
-    Moments m{sx, sy, mass, 0, 0, 0};
+    Moments m{};
     Box box;
-    for (std::size_t c = first; c < last; ++c) {
-      const Moments& child = moments_[c];
-      const float ex = child.x - sx, ey = child.y - sy;  // parallel axes
-      m.xx += child.xx + child.mass * ex * ex;
-      m.xy += child.xy + child.mass * ex * ey;
-      m.yy += child.yy + child.mass * ey * ey;
-      box.add(boxes_[c]);
+    m.mass = static_cast<float>(node.end - node.begin);
+    for (std::size_t k = first; k < last; ++k) {
+      for (std::size_t c = 0; c < D; ++c)
+        m.centre[c] += moments_[k].mass / m.mass * moments_[k].centre[c];
+    }
+    for (std::size_t k = first; k < last; ++k) {
+      const Moments& child = moments_[k];
+      std::array<float, D> e;
+      for (std::size_t c = 0; c < D; ++c)
+        e[c] = child.centre[c] - m.centre[c];
+      for (std::size_t i = 0; i < m.second.size(); ++i)
+        m.second[i] += child.second[i];
+      m.add_second(e, child.mass);  // parallel axes
+      box.add(boxes_[k]);
     }
     moments_[static_cast<std::size_t>(a)] = m;
     boxes_[static_cast<std::size_t>(a)] = box;
@@ -434,7 +474,7 @@ class TreeRepulsion final : public Repulsion {
   void build_lists() {
     radius2_.resize(nodes_.size());
     for (std::size_t a = 0; a < nodes_.size(); ++a) {
-      radius2_[a] = 3.0f * (moments_[a].xx + moments_[a].yy) / moments_[a].mass;
+      radius2_[a] = 3.0f * moments_[a].trace() / moments_[a].mass;
     }
     // Groups: the largest nodes that hold at most group_points, and leaves that hold more.
     groups_.clear();
@@ -488,9 +528,12 @@ class TreeRepulsion final : public Repulsion {
       worker.stack.pop_back();
       const Node& node = nodes_[a];
       const Moments& m = moments_[a];
-      const float dx = std::max({box.x0 - m.x, m.x - box.x1, 0.0f});
-      const float dy = std::max({box.y0 - m.y, m.y - box.y1, 0.0f});
-      if (radius2_[a] < opening2 * (near_opening + dx * dx + dy * dy)) {
+      float distance2 = 0;
+      for (std::size_t c = 0; c < D; ++c) {
+        const float d = std::max({box.low[c] - m.centre[c], m.centre[c] - box.high[c], 0.0f});
+        distance2 += d * d;
+      }
+      if (radius2_[a] < opening2 * (near_opening + distance2)) {
         worker.all_nodes.push_back(static_cast<std::int32_t>(a));
       } else if (node.children == 0) {
         group.points += node.end - node.begin;
@@ -521,52 +564,60 @@ class TreeRepulsion final : public Repulsion {
   }
 
   void evaluate_group(std::size_t g, Worker& worker) {
+    constexpr int values = D + 1 + moment_count<D>;  // of a node
     const Group& group = groups_[g];
     const Worker& owner = workers_[static_cast<std::size_t>(list_owner_[g])];
     const std::int64_t nodes = padded(group.nodes), points = padded(group.points);
-    worker.node_values.resize(static_cast<std::size_t>(6 * nodes));
-    worker.point_values.resize(static_cast<std::size_t>(2 * points));
-    float* v = worker.node_values.data();
+    worker.node_values.resize(static_cast<std::size_t>(values * nodes));
+    worker.point_values.resize(static_cast<std::size_t>(D * points));
+    PackedList<D> list{};
+    float* v[values];
+    for (int i = 0; i < values; ++i)
+      v[i] = worker.node_values.data() + i * nodes;
     for (std::int64_t j = 0; j < group.nodes; ++j) {
       const auto at = static_cast<std::size_t>(group.first_node + j);
       const Moments& m = moments_[static_cast<std::size_t>(owner.all_nodes[at])];
-      v[j] = m.x;
-      v[nodes + j] = m.y;
-      v[2 * nodes + j] = m.mass;
-      v[3 * nodes + j] = m.xx;
-      v[4 * nodes + j] = m.xy;
-      v[5 * nodes + j] = m.yy;
+      for (std::size_t c = 0; c < D; ++c)
+        v[c][j] = m.centre[c];
+      v[D][j] = m.mass;
+      for (std::size_t i = 0; i < m.second.size(); ++i)
+        v[D + 1 + i][j] = m.second[i];
     }
-    for (std::int64_t j = group.nodes; j < nodes; ++j) {
-      v[j] = v[nodes + j] = padding_distance;
-      v[2 * nodes + j] = v[3 * nodes + j] = v[4 * nodes + j] = v[5 * nodes + j] = 0.0f;
+    for (int i = 0; i < values; ++i)
+      std::fill(v[i] + group.nodes, v[i] + nodes, i < D ? padding_distance : 0.0f);
+    list.mass = v[D];
+    for (int i = 0; i < moment_count<D>; ++i)
+      list.moment[i] = v[D + 1 + i];
+    list.nodes = nodes;
+    list.points = points;
+    Targets<D> targets{};
+    targets.count = group.end - group.begin;
+    for (std::size_t c = 0; c < D; ++c) {
+      float* own = worker.point_values.data() + static_cast<std::int64_t>(c) * points;
+      float* to = own;
+      for (std::int64_t r = 0; r < group.runs; ++r) {
+        const Run run = owner.all_runs[static_cast<std::size_t>(group.first_run + r)];
+        to = std::copy(at_[c].data() + run.begin, at_[c].data() + run.end, to);
+      }
+      std::fill(to, own + points, padding_distance);
+      list.centre[c] = v[c];
+      list.point[c] = own;
+      targets.at[c] = at_[c].data() + group.begin;
+      targets.force[c] = force_[c].data() + group.begin;
     }
-    float* px = worker.point_values.data();
-    float* py = px + points;
-    std::int64_t at = 0;
-    for (std::int64_t r = 0; r < group.runs; ++r) {
-      const Run run = owner.all_runs[static_cast<std::size_t>(group.first_run + r)];
-      std::copy(x_.data() + run.begin, x_.data() + run.end, px + at);
-      std::copy(y_.data() + run.begin, y_.data() + run.end, py + at);
-      at += run.end - run.begin;
+    if constexpr (D == 2) {
+      group_partition_[g] = HWY_DYNAMIC_DISPATCH(evaluate_list_2)(list, targets);
+    } else {
+      group_partition_[g] = HWY_DYNAMIC_DISPATCH(evaluate_list_3)(list, targets);
     }
-    std::fill(px + at, px + points, padding_distance);
-    std::fill(py + at, py + points, padding_distance);
-    const PackedList list{
-        v,  v + nodes, v + 2 * nodes, v + 3 * nodes, v + 4 * nodes, v + 5 * nodes, nodes,
-        px, py,        points};
-    group_partition_[g] = HWY_DYNAMIC_DISPATCH(evaluate_list)(
-        list, x_.data() + group.begin, y_.data() + group.begin, group.end - group.begin,
-        force_x_.data() + group.begin, force_y_.data() + group.begin);
   }
 
   void scatter(Mat force) {
     pool_.for_ranges(n_, 1024, 8192, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t s = begin; s < end; ++s) {
         const std::size_t at = static_cast<std::size_t>(s);
-        const std::int64_t i = order_[at];
-        force.data[2 * i] = force_x_[at];
-        force.data[2 * i + 1] = force_y_[at];
+        for (std::size_t c = 0; c < D; ++c)
+          force.data[D * index_of(keys_[at]) + static_cast<std::int64_t>(c)] = force_[c][at];
       }
     });
   }
@@ -574,13 +625,12 @@ class TreeRepulsion final : public Repulsion {
   ThreadPool& pool_;
   std::int64_t n_;
   TreeOptions options_;
-  bool built_ = false, stale_ = true;
+  bool is_built_ = false;
 
   // Points in the tree's order.
-  std::vector<std::int32_t> order_;
-  std::vector<std::uint64_t> keys_, sorted_keys_;  // Morton code, then index
-  std::vector<float> x_, y_, force_x_, force_y_;
-  std::vector<float> built_x_, built_y_;  // where they were when the lists were made
+  std::vector<std::uint64_t> keys_, spare_keys_;  // Morton code, then index
+  std::array<std::vector<float>, D> at_, force_;
+  std::array<std::vector<float>, D> built_;  // where they were when the lists were made
   std::vector<float> farthest_;
 
   std::vector<Node> nodes_;
@@ -598,8 +648,10 @@ class TreeRepulsion final : public Repulsion {
 }  // namespace
 
 std::unique_ptr<Repulsion> make_tree_repulsion(ThreadPool& pool, std::int64_t points,
+                                               std::int64_t dimensions,
                                                const TreeOptions& options) {
-  return std::make_unique<TreeRepulsion>(pool, points, options);
+  if (dimensions == 3) return std::make_unique<TreeRepulsion<3>>(pool, points, options);
+  return std::make_unique<TreeRepulsion<2>>(pool, points, options);
 }
 
 }  // namespace hourglass::cpu

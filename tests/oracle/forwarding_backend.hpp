@@ -30,6 +30,9 @@ class ForwardingBackend : public Backend {
     inner_->fill(device, value, bytes);
   }
   void synchronize() override { inner_->synchronize(); }
+  [[nodiscard]] std::unique_ptr<Sequence> record(std::function<void()> operations) override {
+    return inner_->record(std::move(operations));
+  }
   [[nodiscard]] std::unique_ptr<Stopwatch> make_stopwatch() override {
     return inner_->make_stopwatch();
   }
@@ -121,19 +124,29 @@ class ForwardingBackend : public Backend {
                   CsrView affinities) override {
     inner_->symmetrise(index, conditional, affinities);
   }
-  void tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) override {
-    inner_->tsne_attraction(affinities, y, force);
-  }
   [[nodiscard]] std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
-                                                          std::int64_t points) override {
-    return inner_->make_repulsion(method, points);
+                                                          std::int64_t points,
+                                                          std::int64_t dimensions) override {
+    return inner_->make_repulsion(method, points, dimensions);
   }
-  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points) const override {
-    return inner_->best_repulsion(points);
+  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points, std::int64_t dimensions,
+                                               double span) const override {
+    return inner_->best_repulsion(points, dimensions, span);
   }
-  void tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
-                   const TsneSchedule* schedule, Mat y, Mat step, Mat gains) override {
-    inner_->tsne_update(attraction, repulsion, partition, schedule, y, step, gains);
+  void tsne_step(ConstCsrView affinities, ConstMat sources, ConstMat repulsion,
+                 const double* partition, const TsneSchedule* schedule, ConstMat y, Mat next,
+                 Mat step, Mat gains) override {
+    inner_->tsne_step(affinities, sources, repulsion, partition, schedule, y, next, step, gains);
+  }
+  void tsne_field(ConstMat targets, ConstMat sources, Mat force) override {
+    inner_->tsne_field(targets, sources, force);
+  }
+  void locality_order(ConstMat y, std::span<std::int32_t> order) override {
+    inner_->locality_order(y, order);
+  }
+  void permute_affinities(ConstCsrView affinities, std::span<const std::int32_t> order,
+                          CsrView permuted) override {
+    inner_->permute_affinities(affinities, order, permuted);
   }
   void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) override {
     inner_->tsne_kl(affinities, y, kl);

@@ -93,27 +93,61 @@ Affinities affinities_of(const Matrix64& x, double perplexity) {
   return symmetrise(nearest.index, conditional);
 }
 
-Matrix64 attraction(const Affinities& p, const Matrix64& y) {
-  Matrix64 force(y.rows, 2);
+namespace {
+
+/// Calls sink(i, c, term) for every term of the attraction.
+template <class Sink>
+void for_pulls(const Affinities& p, const Matrix64& y, const Matrix64& sources, Sink&& sink) {
   for (std::int64_t i = 0; i < y.rows; ++i) {
     for (std::int64_t e = p.offsets[i]; e < p.offsets[i + 1]; ++e) {
       const std::int32_t j = p.columns[e];
-      for (std::int64_t c = 0; c < 2; ++c) {
-        force(i, c) += p.values[e] * similarity(y, i, j) * (y(i, c) - y(j, c));
-      }
+      const double q = 1.0 / (1.0 + squared_distance(y, i, sources, j));
+      for (std::int64_t c = 0; c < y.columns; ++c)
+        sink(i, c, p.values[e] * q * (y(i, c) - sources(j, c)));
     }
+  }
+}
+
+}  // namespace
+
+Matrix64 attraction(const Affinities& p, const Matrix64& y, const Matrix64& sources) {
+  Matrix64 force(y.rows, y.columns);
+  for_pulls(p, y, sources,
+            [&](std::int64_t i, std::int64_t c, double term) { force(i, c) += term; });
+  return force;
+}
+
+Matrix64 attraction_magnitudes(const Affinities& p, const Matrix64& y, const Matrix64& sources) {
+  Matrix64 sum(y.rows, y.columns);
+  for_pulls(p, y, sources,
+            [&](std::int64_t i, std::int64_t c, double term) { sum(i, c) += std::abs(term); });
+  return sum;
+}
+
+Matrix64 field(const Matrix64& targets, const Matrix64& sources) {
+  Matrix64 force(targets.rows, targets.columns);
+  for (std::int64_t i = 0; i < targets.rows; ++i) {
+    double partition = 0.0;
+    for (std::int64_t j = 0; j < sources.rows; ++j) {
+      const double q = 1.0 / (1.0 + squared_distance(targets, i, sources, j));
+      partition += q;
+      for (std::int64_t c = 0; c < targets.columns; ++c)
+        force(i, c) += q * q * (targets(i, c) - sources(j, c));
+    }
+    for (std::int64_t c = 0; c < targets.columns && partition > 0.0; ++c)
+      force(i, c) /= partition;
   }
   return force;
 }
 
 RepulsionSum repulsion(const Matrix64& y) {
-  RepulsionSum result{Matrix64(y.rows, 2), 0.0};
+  RepulsionSum result{Matrix64(y.rows, y.columns), 0.0};
   for (std::int64_t i = 0; i < y.rows; ++i) {
     for (std::int64_t j = 0; j < y.rows; ++j) {
       if (i == j) continue;
       const double q = similarity(y, i, j);
       result.partition += q;
-      for (std::int64_t c = 0; c < 2; ++c)
+      for (std::int64_t c = 0; c < y.columns; ++c)
         result.force(i, c) += q * q * (y(i, c) - y(j, c));
     }
   }
@@ -123,7 +157,7 @@ RepulsionSum repulsion(const Matrix64& y) {
 Matrix64 tsne_gradient(const Affinities& p, const Matrix64& y, double exaggeration) {
   const Matrix64 pull = attraction(p, y);
   const RepulsionSum push = repulsion(y);
-  Matrix64 gradient(y.rows, 2);
+  Matrix64 gradient(y.rows, y.columns);
   for (std::size_t i = 0; i < gradient.values.size(); ++i) {
     gradient.values[i] =
         4.0 * (exaggeration * pull.values[i] - push.force.values[i] / push.partition);
@@ -143,14 +177,20 @@ double tsne_kl(const Affinities& p, const Matrix64& y) {
   return kl;
 }
 
-void tsne_update(const Matrix64& attraction, const Matrix64& repulsion, double partition,
-                 const TsneParameters& parameters, TsneState& state) {
+void tsne_step(const Matrix64& attraction, const Matrix64& repulsion, double partition,
+               const TsneParameters& parameters, TsneState& state) {
   const std::int64_t n = state.y.rows;
+  const std::int64_t dims = state.y.columns;
+  std::vector<double> mean(static_cast<std::size_t>(dims), 0.0);
+  for (std::int64_t i = 0; i < n && parameters.recentre; ++i) {
+    for (std::int64_t c = 0; c < dims; ++c)
+      mean[static_cast<std::size_t>(c)] += state.y(i, c) / static_cast<double>(n);
+  }
   for (std::int64_t i = 0; i < n; ++i) {
     double length = 0.0;
-    for (std::int64_t c = 0; c < 2; ++c) {
-      const double gradient =
-          parameters.exaggeration * attraction(i, c) - repulsion(i, c) / partition;
+    for (std::int64_t c = 0; c < dims; ++c) {
+      const double push = partition == 0.0 ? 0.0 : repulsion(i, c) / partition;
+      const double gradient = parameters.exaggeration * attraction(i, c) - push;
       double& gain = state.gains(i, c);
       double& step = state.step(i, c);
       gain = sign(gradient) != sign(step) ? gain + 0.2 : gain * 0.8;
@@ -159,17 +199,10 @@ void tsne_update(const Matrix64& attraction, const Matrix64& repulsion, double p
       length += step * step;
     }
     length = std::sqrt(length);
-    for (std::int64_t c = 0; c < 2; ++c) {
+    for (std::int64_t c = 0; c < dims; ++c) {
       if (length > parameters.max_step) state.step(i, c) *= parameters.max_step / length;
-      state.y(i, c) += state.step(i, c);
+      state.y(i, c) += state.step(i, c) - mean[static_cast<std::size_t>(c)];
     }
-  }
-  for (std::int64_t c = 0; c < 2; ++c) {
-    double mean = 0.0;
-    for (std::int64_t i = 0; i < n; ++i)
-      mean += state.y(i, c) / static_cast<double>(n);
-    for (std::int64_t i = 0; i < n; ++i)
-      state.y(i, c) -= mean;
   }
 }
 

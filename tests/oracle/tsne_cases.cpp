@@ -43,11 +43,17 @@ std::string map_name(MapShape shape) {
   return names[static_cast<int>(shape)];
 }
 
-std::vector<float> random_map(MapShape shape, std::int64_t n, double span, Random& random) {
+std::vector<float> random_map(MapShape shape, std::int64_t n, double span, Random& random,
+                              std::int64_t dims, double outlier_spans) {
   std::vector<float> y;
   const auto add = [&](double a, double b) {
     y.push_back(static_cast<float>(span * a));
     y.push_back(static_cast<float>(span * b));
+    if (dims < 3) return;
+    const auto i = static_cast<std::int64_t>(y.size() / 3);
+    const bool few_places = shape == MapShape::grid || shape == MapShape::duplicates;
+    y.push_back(static_cast<float>(
+        span * (few_places ? static_cast<double>(i % 2) / 2.0 : random.normal() / 8.0)));
   };
   const auto side = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(n))));
   for (std::int64_t i = 0; i < n; ++i) {
@@ -56,7 +62,7 @@ std::vector<float> random_map(MapShape shape, std::int64_t n, double span, Rando
     switch (shape) {
       case MapShape::outlier:
         if (i == n / 2 && n > 2) {
-          add(1000.0, -700.0);
+          add(outlier_spans, -0.7 * outlier_spans);
           break;
         }
         [[fallthrough]];

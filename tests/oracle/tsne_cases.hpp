@@ -23,8 +23,10 @@ inline constexpr MapShape map_shapes[] = {
     MapShape::grid, MapShape::duplicates, MapShape::outlier};
 std::string map_name(MapShape shape);
 
-/// n points, N x 2, whose extent (without the outlier, which lies 1,000 spans away) is about
-/// `span`.
-std::vector<float> random_map(MapShape shape, std::int64_t n, double span, Random& random);
+/// n points of `dims` coordinates, 2 or 3, whose extent (without the outlier, which lies
+/// `outlier_spans` spans away) is about `span`. In three dimensions the third coordinate is spread
+/// likewise.
+std::vector<float> random_map(MapShape shape, std::int64_t n, double span, Random& random,
+                              std::int64_t dims = 2, double outlier_spans = 1000.0);
 
 }  // namespace hourglass::parity

@@ -453,15 +453,14 @@ TEST(OracleTsne, GradientMatchesFiniteDifferencesOfTheDivergence) {
   }
 }
 
-TEST(OracleTsne, UpdateByHand) {
-  TsneState state{Matrix64(2, 2, std::vector<double>{1, 0, -1, 0}),
+TEST(OracleTsne, StepByHand) {
+  TsneState state{Matrix64(2, 2, std::vector<double>{2, 0, 0, 0}),
                   Matrix64(2, 2, std::vector<double>{0.5, -0.5, 0, 3}),
                   Matrix64(2, 2, std::vector<double>{1, 1, 1, 0.012})};
   const Matrix64 attraction(2, 2, std::vector<double>{0.1, 0.1, 0.2, 0.4});
   const Matrix64 repulsion(2, 2, std::vector<double>{0.2, 0.2, 0, 0});
-  tsne_update(attraction, repulsion, 2.0,
-              {.exaggeration = 2.0, .learning_rate = 10.0, .momentum = 0.5, .max_step = 4.0},
-              state);
+  tsne_step(attraction, repulsion, 2.0,
+            {.exaggeration = 2.0, .learning_rate = 10.0, .momentum = 0.5, .max_step = 4.0}, state);
   // Gradients 0.1, 0.1, 0.4, 0.8: the first shares its step's sign, the second does not, the
   // third's step was 0, the fourth's gain is at its floor.
   EXPECT_NEAR(state.gains(0, 0), 0.8, 1e-12);
@@ -473,8 +472,9 @@ TEST(OracleTsne, UpdateByHand) {
   const double length = std::hypot(-4.8, 1.5 - 0.08);  // clipped to 4
   EXPECT_NEAR(state.step(1, 0), -4.8 * 4.0 / length, 1e-12);
   EXPECT_NEAR(state.step(1, 1), 1.42 * 4.0 / length, 1e-12);
-  EXPECT_NEAR(state.y(0, 0) + state.y(1, 0), 0.0, 1e-12);
-  EXPECT_NEAR(state.y(0, 0) - state.y(1, 0), 2.0 + state.step(0, 0) - state.step(1, 0), 1e-12);
+  EXPECT_NEAR(state.y(0, 0), 2.0 - 1.0 + state.step(0, 0), 1e-12);  // less the mean before it
+  EXPECT_NEAR(state.y(1, 0), 0.0 - 1.0 + state.step(1, 0), 1e-12);
+  EXPECT_NEAR(state.y(1, 1), state.step(1, 1), 1e-12);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ class TsneKl : public BackendTest {
  protected:
   void compare(Trial trial, const oracle::Affinities& p, const std::vector<float>& map) {
     const std::int64_t n = p.rows();
+    const std::int64_t dims = static_cast<std::int64_t>(map.size()) / n;
     const auto entries = static_cast<std::int64_t>(p.values.size());
     auto offsets = trial.input(p.offsets);
     auto columns = trial.input(p.columns);
@@ -19,11 +20,11 @@ class TsneKl : public BackendTest {
     auto y = trial.input(map);
     auto kl = trial.output<double>(1);
     trial.run([&](Backend& backend) {
-      backend.tsne_kl({offsets.data(), columns.data(), values.data(), n, entries}, y.matrix(n, 2),
-                      kl.data());
+      backend.tsne_kl({offsets.data(), columns.data(), values.data(), n, entries},
+                      y.matrix(n, dims), kl.data());
     });
     trial.expect_close("kl", kl,
-                       std::vector<double>{oracle::tsne_kl(p, oracle::Matrix64(n, 2, map))},
+                       std::vector<double>{oracle::tsne_kl(p, oracle::Matrix64(n, dims, map))},
                        {.absolute = 1e-10, .relative = 1e-10});
   }
 };
@@ -36,12 +37,15 @@ TEST_P(TsneKl, MatchesTheOracle) {
   for (const Shape c : cases) {
     for (const MapShape shape : {MapShape::clusters, MapShape::duplicates, MapShape::outlier}) {
       for (const double span : {1e-4, 5.0, 200.0}) {
-        Random random(++seed);
-        const oracle::Affinities p = random_affinities(c.rows, c.columns, random);
-        Trial trial = this->trial(
-            seed, std::to_string(c.rows) + "x" + std::to_string(c.columns) + " " + map_name(shape));
-        trial.set_skew(any_skew(seed, 2));
-        compare(trial, p, random_map(shape, c.rows, span, random));
+        for (const std::int64_t dims : {2, 3}) {
+          Random random(++seed);
+          const oracle::Affinities p = random_affinities(c.rows, c.columns, random);
+          Trial trial =
+              this->trial(seed, std::to_string(c.rows) + "x" + std::to_string(c.columns) + " " +
+                                    map_name(shape) + ", " + std::to_string(dims) + "-D");
+          trial.set_skew(any_skew(seed, 2));
+          compare(trial, p, random_map(shape, c.rows, span, random, dims));
+        }
       }
     }
   }
@@ -58,7 +62,7 @@ TEST_P(TsneKl, RefusesShapesThatDoNotFit) {
   Buffer<float> values(backend(), 32);
   Buffer<double> kl(backend(), 1);
   offsets.zero();
-  for (const Shape y : {Shape{3, 2}, Shape{4, 3}}) {
+  for (const Shape y : {Shape{3, 2}, Shape{4, 1}, Shape{4, 4}}) {
     expect_refused("tsne_kl", [&] {
       backend().tsne_kl({offsets.data(), columns.data(), values.data(), 4, 8},
                         {values.data() + 8, y.rows, y.columns}, kl.data());

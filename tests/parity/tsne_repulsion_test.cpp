@@ -1,6 +1,7 @@
-// Repulsion: force[i] = sum over j != i of q_ij^2 (y_i - y_j) and the partition, by every pair and
-// by the tree.
+// Repulsion: force[i] = sum over j != i of q_ij^2 (y_i - y_j) and the partition, by every pair, by
+// the tree and by the grid.
 #include <cmath>
+#include <limits>
 #include <map>
 #include <tuple>
 
@@ -21,32 +22,47 @@ class TsneRepulsion : public BackendTest {
     double partition = 0.0;
   };
 
-  Result evaluate(Trial& trial, RepulsionMethod method, std::int64_t n,
+  static MapBounds bounds_of(const std::vector<float>& map, std::int64_t dims) {
+    MapBounds bounds;
+    for (std::size_t i = 0; i < map.size(); ++i) {
+      const std::size_t c = i % static_cast<std::size_t>(dims);
+      const bool first = i < static_cast<std::size_t>(dims);
+      bounds.low[c] = first ? map[i] : std::min(bounds.low[c], map[i]);
+      bounds.high[c] = first ? map[i] : std::max(bounds.high[c], map[i]);
+    }
+    return bounds;
+  }
+
+  Result evaluate(Trial& trial, RepulsionMethod method, std::int64_t dims,
                   const std::vector<float>& map) {
+    const std::int64_t n = static_cast<std::int64_t>(map.size()) / dims;
     auto y = trial.input(map);
-    auto force = trial.output<float>(2 * n);
+    auto force = trial.output<float>(dims * n);
     auto partition = trial.output<double>(1);
     trial.run([&](Backend& backend) {
-      backend.make_repulsion(method, n)->evaluate(y.matrix(n, 2), force.matrix(n, 2),
-                                                  partition.data());
+      const auto repulsion = backend.make_repulsion(method, n, dims);
+      repulsion->prepare(bounds_of(map, dims));
+      repulsion->evaluate(y.matrix(n, dims), force.matrix(n, dims), partition.data());
+      backend.synchronize();  // before its workspace goes
     });
     return {widen(force.values()), partition.values()[0]};
   }
 
   /// Sums of float32 terms: errors relative to what is summed.
-  void check_exact(Trial trial, const std::vector<float>& map) {
-    const auto n = static_cast<std::int64_t>(map.size() / 2);
-    const Result got = evaluate(trial, RepulsionMethod::exact, n, map);
-    const oracle::Matrix64 wide(n, 2, map);
+  void check_exact(Trial trial, std::int64_t dims, const std::vector<float>& map) {
+    const std::int64_t n = static_cast<std::int64_t>(map.size()) / dims;
+    const Result got = evaluate(trial, RepulsionMethod::exact, dims, map);
+    const oracle::Matrix64 wide(n, dims, map);
     const oracle::RepulsionSum want = oracle::repulsion(wide);
-    oracle::Matrix64 magnitudes(n, 2);
+    oracle::Matrix64 magnitudes(n, dims);
     for (std::int64_t i = 0; i < n; ++i) {
       for (std::int64_t j = 0; j < n; ++j) {
-        const double a = wide(i, 0) - wide(j, 0);
-        const double b = wide(i, 1) - wide(j, 1);
-        const double q = 1.0 / (1.0 + a * a + b * b);
-        magnitudes(i, 0) += q * q * std::abs(a);
-        magnitudes(i, 1) += q * q * std::abs(b);
+        double d2 = 0.0;
+        for (std::int64_t c = 0; c < dims; ++c)
+          d2 += (wide(i, c) - wide(j, c)) * (wide(i, c) - wide(j, c));
+        const double q = 1.0 / (1.0 + d2);
+        for (std::int64_t c = 0; c < dims; ++c)
+          magnitudes(i, c) += q * q * std::abs(wide(i, c) - wide(j, c));
       }
     }
     trial.expect_close("force", got.force, want.force,
@@ -55,26 +71,33 @@ class TsneRepulsion : public BackendTest {
   }
 
   /// The promise to the user: 1 % of the force, root mean square over the points.
-  void check_tree(Trial trial, const std::vector<float>& map) {
-    const auto n = static_cast<std::int64_t>(map.size() / 2);
-    const Result got = evaluate(trial, RepulsionMethod::tree, n, map);
-    const oracle::RepulsionSum want = oracle::repulsion(oracle::Matrix64(n, 2, map));
+  void check_approximation(Trial trial, RepulsionMethod method, std::int64_t dims,
+                           const std::vector<float>& map) {
+    const std::int64_t n = static_cast<std::int64_t>(map.size()) / dims;
+    const Result got = evaluate(trial, method, dims, map);
+    const oracle::RepulsionSum want = oracle::repulsion(oracle::Matrix64(n, dims, map));
     // Forces that cancel out (points on a grid at rest) are compared with what one neighbour
     // exerts.
-    trial.expect_close("force", got.force, want.force, {.absolute = 1e30, .norm = 0.01});
-    EXPECT_NEAR(got.partition, want.partition, 1e-3 * want.partition) << trial.context();
+    trial.expect_close("force", got.force, want.force, one_percent);
+    // The grid knows a point's own part of the partition, 1, within 0.2 %, and takes off 1.
+    const double own = method == RepulsionMethod::fft ? 2e-3 * static_cast<double>(n) : 0.0;
+    EXPECT_NEAR(got.partition, want.partition, 1e-3 * want.partition + own) << trial.context();
+  }
+  void check_tree(Trial trial, std::int64_t dims, const std::vector<float>& map) {
+    check_approximation(std::move(trial), RepulsionMethod::tree, dims, map);
   }
 
   [[nodiscard]] bool has_tree() {
     try {
-      return backend().make_repulsion(RepulsionMethod::tree, 10) != nullptr;
+      return backend().make_repulsion(RepulsionMethod::tree, 10, 2) != nullptr;
     } catch (const std::exception&) {
       return false;
     }
   }
 
-  static std::string describe(MapShape shape, std::int64_t n, double span) {
-    return map_name(shape) + " of " + std::to_string(n) + ", span " + std::to_string(span);
+  static std::string describe(MapShape shape, std::int64_t n, double span, std::int64_t dims = 2) {
+    return map_name(shape) + " of " + std::to_string(n) + ", span " + std::to_string(span) + ", " +
+           std::to_string(dims) + "-D";
   }
 };
 HOURGLASS_FOR_EVERY_BACKEND(TsneRepulsion);
@@ -93,6 +116,7 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(TsneTree);  // where only others a
 
 TEST_P(TsneRepulsion, TheTreeIsRefusedWhereThereIsNone) {
   EXPECT_EQ(has_tree(), GetParam().name.starts_with("cpu"));
+  EXPECT_EQ(has_tree(), backend().info().tree);
 }
 
 TEST_P(TsneRepulsion, ExactMatchesTheOracle) {
@@ -101,10 +125,12 @@ TEST_P(TsneRepulsion, ExactMatchesTheOracle) {
     if (n > 1000) continue;
     for (const MapShape shape : {MapShape::clusters, MapShape::duplicates, MapShape::outlier}) {
       for (const double span : {1e-4, 5.0, 50.0, 200.0}) {
-        Random random(++seed);
-        Trial trial = this->trial(seed, describe(shape, n, span));
-        trial.set_skew(any_skew(seed, 2));
-        check_exact(trial, random_map(shape, n, span, random));
+        for (const std::int64_t dims : {2, 3}) {
+          Random random(++seed);
+          Trial trial = this->trial(seed, describe(shape, n, span, dims));
+          trial.set_skew(any_skew(seed, 2));
+          check_exact(trial, dims, random_map(shape, n, span, random, dims));
+        }
       }
     }
   }
@@ -113,14 +139,14 @@ TEST_P(TsneRepulsion, ExactMatchesTheOracle) {
 TEST_P(TsneRepulsion, ExactOfManyPoints) {
   Random random(60);
   const std::int64_t n = emulated() ? 700 : 5000;
-  check_exact(trial(60, describe(MapShape::clusters, n, 50.0)),
+  check_exact(trial(60, describe(MapShape::clusters, n, 50.0)), 2,
               random_map(MapShape::clusters, n, 50.0, random));
 }
 
 TEST_P(TsneRepulsion, ExactOfOneOrOfEqualPoints) {
   for (const std::int64_t n : {1, 2, 33}) {
     Trial trial = this->trial(0, std::to_string(n) + " equal points");
-    const Result got = evaluate(trial, RepulsionMethod::exact, n,
+    const Result got = evaluate(trial, RepulsionMethod::exact, 2,
                                 std::vector<float>(static_cast<std::size_t>(2 * n), 0.7f));
     EXPECT_EQ(got.force, std::vector<double>(static_cast<std::size_t>(2 * n), 0.0))
         << trial.context();
@@ -131,19 +157,25 @@ TEST_P(TsneRepulsion, ExactOfOneOrOfEqualPoints) {
 TEST_P(TsneTree, IsWithinOnePercent) {
   std::uint64_t seed = 0;
   for (const MapShape shape : map_shapes) {
-    for (const double span : {1e-4, 5.0, 50.0, 200.0}) {
-      Random random(++seed);
-      check_tree(trial(seed, describe(shape, 1500, span)), random_map(shape, 1500, span, random));
+    for (const double span : {1e-4, 5.0, 50.0, 100.0, 200.0, 400.0}) {
+      for (const std::int64_t dims : {2, 3}) {
+        Random random(++seed);
+        check_tree(trial(seed, describe(shape, 1500, span, dims)), dims,
+                   random_map(shape, 1500, span, random, dims));
+      }
     }
   }
 }
 
 TEST_P(TsneTree, IsWithinOnePercentOfManyPoints) {
   std::uint64_t seed = 100;
-  for (const double span : {1e-4, 5.0, 50.0, 200.0}) {
+  for (const double span : {1e-4, 5.0, 50.0, 100.0, 200.0, 400.0}) {
     for (const MapShape shape : {MapShape::blob, MapShape::clusters, MapShape::outlier}) {
-      Random random(++seed);
-      check_tree(trial(seed, describe(shape, 5000, span)), random_map(shape, 5000, span, random));
+      for (const std::int64_t dims : {2, 3}) {
+        Random random(++seed);
+        check_tree(trial(seed, describe(shape, 5000, span, dims)), dims,
+                   random_map(shape, 5000, span, random, dims));
+      }
     }
   }
 }
@@ -155,7 +187,8 @@ TEST_P(TsneTree, TakesAnyNumberOfPoints) {
       Random random(++seed);
       Trial trial = this->trial(seed, describe(shape, n, 20.0));
       trial.set_skew(any_skew(seed, 2));
-      check_tree(trial, random_map(shape, n, 20.0, random));
+      const std::int64_t dims = 2 + static_cast<std::int64_t>(seed % 2);
+      check_tree(trial, dims, random_map(shape, n, 20.0, random, dims));
     }
   }
 }
@@ -164,7 +197,7 @@ TEST_P(TsneTree, OfEqualPointsIsStill) {
   for (const std::int64_t n : {1, 2, 1000}) {
     for (const float at : {0.0f, 0.7f, -1e6f}) {
       Trial trial = this->trial(0, std::to_string(n) + " points at " + std::to_string(at));
-      const Result got = evaluate(trial, RepulsionMethod::tree, n,
+      const Result got = evaluate(trial, RepulsionMethod::tree, 2,
                                   std::vector<float>(static_cast<std::size_t>(2 * n), at));
       trial.expect_close("force", got.force, oracle::Matrix64(n, 2), {.absolute = 1e-3});
       const auto pairs = static_cast<double>(n * (n - 1));
@@ -173,34 +206,124 @@ TEST_P(TsneTree, OfEqualPointsIsStill) {
   }
 }
 
+TEST_P(TsneRepulsion, TheGridIsWithinOnePercent) {
+  std::uint64_t seed = 300;
+  const std::int64_t n = emulated() ? 150 : 1500;
+  std::vector<double> spans{1.0, 5.0, 50.0};
+  if (!emulated()) spans.insert(spans.end(), {100.0, 200.0, 400.0});
+  for (const MapShape shape : map_shapes) {
+    for (const double span : spans) {
+      if (emulated() && shape != MapShape::clusters && span > 10.0) continue;
+      Random random(++seed);
+      const double outlier = std::min(3.0, 400.0 / span);
+      check_approximation(trial(seed, describe(shape, n, span)), RepulsionMethod::fft, 2,
+                          random_map(shape, n, span, random, 2, outlier));
+    }
+  }
+}
+
+TEST_P(TsneRepulsion, TheGridIsWithinOnePercentOfManyPoints) {
+  std::uint64_t seed = 400;
+  if (emulated()) GTEST_SKIP() << "thousands of points take an emulated device minutes";
+  for (const double span : {5.0, 50.0, 100.0, 200.0, 400.0}) {
+    for (const MapShape shape : {MapShape::blob, MapShape::clusters, MapShape::ring}) {
+      Random random(++seed);
+      check_approximation(trial(seed, describe(shape, 5000, span)), RepulsionMethod::fft, 2,
+                          random_map(shape, 5000, span, random));
+    }
+  }
+}
+
+TEST_P(TsneRepulsion, TheGridTakesAnyNumberOfPoints) {
+  std::uint64_t seed = 500;
+  for (const std::int64_t n : edge_sizes(emulated())) {
+    if (n == 0) continue;
+    Random random(++seed);
+    Trial trial = this->trial(seed, describe(MapShape::clusters, n, 8.0));
+    trial.set_skew(any_skew(seed, 2));
+    check_approximation(trial, RepulsionMethod::fft, 2,
+                        random_map(MapShape::clusters, n, 8.0, random));
+  }
+}
+
+TEST_P(TsneRepulsion, TheGridIsNearEnoughWhereAllPointsAreOne) {
+  // A map of the start's size lies in one place of one cell, where errors do not average: 2 %.
+  Random random(501);
+  const std::int64_t n = 150;
+  for (const double span : {1e-4, 1e-2}) {
+    const std::vector<float> map = random_map(MapShape::blob, n, span, random);
+    Trial trial = this->trial(501, describe(MapShape::blob, n, span));
+    const Result got = evaluate(trial, RepulsionMethod::fft, 2, map);
+    const oracle::RepulsionSum want = oracle::repulsion(oracle::Matrix64(n, 2, map));
+    trial.expect_close("force", got.force, want.force, {.absolute = 1e30, .norm = 0.02});
+    EXPECT_NEAR(got.partition, want.partition, 5e-3 * want.partition) << trial.context();
+  }
+}
+
+TEST_P(TsneRepulsion, TheGridSaysSoWhereAMapIsBeyondIt) {
+  for (const float at :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e6f}) {
+    std::vector<float> map = {0.0f, 0.0f, 1.0f, 1.0f, 2.0f, 0.5f};
+    const MapBounds bounds = bounds_of(map, 2);
+    map[3] = at;
+    Trial trial = this->trial(0, "a point at " + std::to_string(at));
+    auto y = trial.input(map);
+    auto force = trial.output<float>(6);
+    auto partition = trial.output<double>(1);
+    trial.run([&](Backend& backend) {
+      const auto repulsion = backend.make_repulsion(RepulsionMethod::fft, 3, 2);
+      repulsion->prepare(bounds);
+      repulsion->evaluate(y.matrix(3, 2), force.matrix(3, 2), partition.data());
+      backend.synchronize();
+    });
+    EXPECT_TRUE(std::isnan(partition.values()[0])) << trial.context();
+  }
+}
+
+TEST_P(TsneRepulsion, TheGridIsForTwoDimensions) {
+  expect_refused("make_repulsion",
+                 [&] { (void)backend().make_repulsion(RepulsionMethod::fft, 10, 3); });
+  expect_refused("make_repulsion",
+                 [&] { (void)backend().make_repulsion(RepulsionMethod::exact, 10, 4); });
+}
+
 TEST_P(TsneRepulsion, IsReusedOverAMovingMap) {
-  // Workspaces keep state between calls (a tree its order): each result must still be that of its
-  // map.
+  // Workspaces keep state between calls (a tree its order, a grid its place): each result must
+  // still be that of its map.
   Random random(7);
-  const std::int64_t n = 400;
-  std::vector<RepulsionMethod> methods{RepulsionMethod::exact};
+  const std::int64_t n = emulated() ? 130 : 400;
+  std::vector<RepulsionMethod> methods{RepulsionMethod::exact, RepulsionMethod::fft};
   if (has_tree()) methods.push_back(RepulsionMethod::tree);
   for (const RepulsionMethod method : methods) {
-    const std::unique_ptr<Repulsion> repulsion = backend().make_repulsion(method, n);
-    for (const double span : {1e-4, 1.0, 30.0, 200.0, 3.0}) {
+    const std::unique_ptr<Repulsion> repulsion = backend().make_repulsion(method, n, 2);
+    for (const double span : {2.0, 1.0, 30.0, 80.0, 3.0}) {
       const std::vector<float> map = random_map(MapShape::clusters, n, span, random);
       Trial trial = this->trial(7, describe(MapShape::clusters, n, span));
       auto y = trial.input(map);
       auto force = trial.output<float>(2 * n);
       auto partition = trial.output<double>(1);
       trial.run([&](Backend&) {
+        repulsion->prepare(bounds_of(map, 2));
         repulsion->evaluate(y.matrix(n, 2), force.matrix(n, 2), partition.data());
       });
       const oracle::RepulsionSum want = oracle::repulsion(oracle::Matrix64(n, 2, map));
       trial.expect_close("force", force, want.force, one_percent);
-      EXPECT_NEAR(partition.values()[0], want.partition, 1e-3 * want.partition) << trial.context();
+      EXPECT_NEAR(partition.values()[0], want.partition, 2e-3 * want.partition) << trial.context();
     }
   }
 }
 
 TEST_P(TsneRepulsion, BestMethodCanBeMade) {
-  for (const std::int64_t n : {1, 1000, 100000}) {
-    EXPECT_NE(backend().make_repulsion(backend().best_repulsion(n), n), nullptr) << n;
+  for (const std::int64_t dims : {2, 3}) {
+    for (const std::int64_t n : {1, 1000, 100000}) {
+      for (const double span : {0.1, 10.0, 100.0, 1e6}) {
+        const RepulsionMethod best = backend().best_repulsion(n, dims, span);
+        EXPECT_NE(backend().make_repulsion(best, n, dims), nullptr) << n;
+        if (span > 1e5) {
+          EXPECT_NE(best, RepulsionMethod::fft) << n;
+        }
+      }
+    }
   }
 }
 
@@ -208,10 +331,10 @@ TEST_P(TsneRepulsion, RefusesShapesThatDoNotFit) {
   Buffer<float> memory(backend(), 64);
   Buffer<double> partition(backend(), 1);
   memory.zero();
-  std::vector<RepulsionMethod> methods{RepulsionMethod::exact};
+  std::vector<RepulsionMethod> methods{RepulsionMethod::exact, RepulsionMethod::fft};
   if (has_tree()) methods.push_back(RepulsionMethod::tree);
   for (const RepulsionMethod method : methods) {
-    const std::unique_ptr<Repulsion> repulsion = backend().make_repulsion(method, 4);
+    const std::unique_ptr<Repulsion> repulsion = backend().make_repulsion(method, 4, 2);
     const auto call = [&](Shape y, Shape force) {
       repulsion->evaluate({memory.data(), y.rows, y.columns},
                           {memory.data() + 32, force.rows, force.columns}, partition.data());
