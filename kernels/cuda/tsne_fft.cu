@@ -203,8 +203,10 @@ __global__ void __launch_bounds__(point_threads)
     total += partials[block];
   total = block_sum<point_threads>(total);
   if (threadIdx.x == 0) {
-    *partition = *outside != 0 ? static_cast<double>(__int_as_float(0x7fc00000))
-                               : total - static_cast<double>(points);
+    // Every point met itself, at q = 1.
+    total -= static_cast<double>(points);
+    if (total < 0.0) total = 0.0;  // NaN goes through
+    *partition = *outside != 0 ? static_cast<double>(__int_as_float(0x7fc00000)) : total;
   }
 }
 
@@ -249,7 +251,7 @@ class FftRepulsion final : public Repulsion {
 
   void prepare(const MapBounds& bounds) override {
     const float span = bounds.span();
-    if (points_ == 0 || !std::isfinite(span)) return;  // such a map's partition is NaN
+    if (points_ < 2 || !std::isfinite(span)) return;  // a map that is not finite: evaluate()
     if (span > widest_span) {
       throw DeviceError("cuda: a map of a span of " + std::to_string(span) +
                         " takes a grid that no GPU holds; expected a span of at most " +
@@ -268,13 +270,12 @@ class FftRepulsion final : public Repulsion {
   void evaluate(ConstMat y, Mat force, double* partition) override {
     const OperationRange range("tsne_repulsion");
     require_map("tsne_repulsion", y, force, points_, 2);
-    if (points_ == 0) {
-      backend_.fill(partition, 0, sizeof(double));
-      return;
-    }
-    if (grid_.nodes == 0) {  // all ones are NaN
-      backend_.fill(partition, 0xff, sizeof(double));
-      backend_.fill(force.data, 0xff, static_cast<std::size_t>(force.size()) * sizeof(float));
+    if (points_ < 2 || grid_.nodes == 0) {
+      // One point repels none, which the grid's rounding would not quite say; without a grid all
+      // is NaN, whose bits may be all ones.
+      const unsigned char value = points_ < 2 ? 0 : 0xff;
+      backend_.fill(partition, value, sizeof(double));
+      backend_.fill(force.data, value, static_cast<std::size_t>(force.size()) * sizeof(float));
       return;
     }
     const cudaStream_t stream = backend_.stream();

@@ -174,10 +174,7 @@ std::unique_ptr<Repulsion> CudaBackend::make_repulsion(RepulsionMethod method, s
     case RepulsionMethod::exact:
       return std::make_unique<ExactRepulsion>(*this, points, dimensions);
     case RepulsionMethod::fft:
-      if (dimensions != 2) {
-        throw UsageError("the method 'fft' makes maps of 2 dimensions, not of " +
-                         std::to_string(dimensions) + "; expected 'exact' with --device cuda");
-      }
+      require(dimensions == 2, "make_repulsion", "two dimensions for a grid");
       return make_fft_repulsion(*this, points);
     case RepulsionMethod::tree:
       break;
