@@ -26,6 +26,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kernels/buffer.hpp"
 #include "kernels/cuda/backend.hpp"
@@ -104,17 +105,23 @@ __global__ void __launch_bounds__(point_threads)
     const bool shared = __all_sync(full_mask, alike) != 0;
     if (!shared && !placed.inside) continue;
     NodeSum* nodes = sums + placed.row * grid.occupied + placed.column;
+    NodeSum of_lane = 0;  // of the warp at the node of the lane's number, where they share a cell
 #pragma unroll
     for (int r = 0; r < fft_support; ++r) {
       const float scaled = placed.weights[1][r] * 2147483648.0f;
 #pragma unroll
       for (int c = 0; c < fft_support; ++c) {
-        NodeSum weight = __float2uint_rn(scaled * placed.weights[0][c]);
-        if (shared) weight = warp_sum(weight);
-        if (!shared || lane == r * fft_support + c) {
+        const NodeSum weight = __float2uint_rn(scaled * placed.weights[0][c]);
+        if (shared) {
+          const NodeSum sum = warp_sum(weight);
+          if (lane == r * fft_support + c) of_lane = sum;
+        } else {
           atomicAdd(&nodes[r * grid.occupied + c], weight);
         }
       }
+    }
+    if (shared && lane < fft_support * fft_support) {
+      atomicAdd(&nodes[lane / fft_support * grid.occupied + lane % fft_support], of_lane);
     }
   }
 }
@@ -224,19 +231,18 @@ __global__ void __launch_bounds__(node_threads)
   }
 }
 
-/// From the samples' transform K: K / (W_x W_y)^2 / n^2, W the spline's; rows 0 .. n / 2.
+/// From the samples' transform K: K / (W_x W_y)^2 / n^2, W the spline's, for rows 0 .. n / 2;
+/// windows[m] = 1 / (W(m)^2 n).
 __global__ void __launch_bounds__(node_threads)
-    influence_kernel(const Complex* __restrict__ transform, std::int64_t n,
-                     float* __restrict__ influence) {
-  const std::int64_t columns = n / 2 + 1;
+    influence_kernel(const Complex* __restrict__ transform, const double* __restrict__ windows,
+                     std::int64_t columns, float* __restrict__ influence) {
 #pragma unroll 1
   for (std::int64_t row = blockIdx.x; row < columns; row += gridDim.x) {
-    const double wy = cubic_spline_transform(row, n);
+    const double window = windows[row];
 #pragma unroll 1
     for (std::int64_t column = threadIdx.x; column < columns; column += node_threads) {
-      const double w = cubic_spline_transform(column, n) * wy * static_cast<double>(n);
-      influence[row * columns + column] =
-          static_cast<float>(static_cast<double>(transform[row * columns + column].real) / (w * w));
+      const double k = static_cast<double>(transform[row * columns + column].real);
+      influence[row * columns + column] = static_cast<float>(k * windows[column] * window);
     }
   }
 }
@@ -327,12 +333,20 @@ class FftRepulsion final : public Repulsion {
   }
 
   void make_influence(const FftGrid& grid) {
-    const LaunchShape rows{.grid = blocks_for(grid.nodes, 1, node_blocks), .block = node_threads};
-    launch("sample_kernel", sample_kernel, rows, backend_.stream(), grid.nodes,
+    const std::int64_t n = grid.nodes;
+    const std::int64_t columns = n / 2 + 1;
+    std::vector<double> window(static_cast<std::size_t>(columns));
+    for (std::int64_t m = 0; m < columns; ++m) {
+      const double w = cubic_spline_transform(m, n);
+      window[static_cast<std::size_t>(m)] = 1.0 / (w * w * static_cast<double>(n));
+    }
+    const Buffer<double> windows(backend_, std::span<const double>(window));
+    const LaunchShape rows{.grid = blocks_for(n, 1, node_blocks), .block = node_threads};
+    launch("sample_kernel", sample_kernel, rows, backend_.stream(), n,
            static_cast<double>(grid.spacing), fields_.data());
     fft_->forward(fields_.data(), spectra_.data());
     launch("influence_kernel", influence_kernel, rows, backend_.stream(), spectra_.data(),
-           grid.nodes, influence_.data());
+           windows.data(), columns, influence_.data());
   }
 
   CudaBackend& backend_;

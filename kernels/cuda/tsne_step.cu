@@ -27,6 +27,7 @@ constexpr int sum_threads = 256;
 constexpr std::int64_t sum_points = round_limit(1024, 256);  // a block's, before it takes more
 constexpr std::int64_t sum_blocks = round_limit(128, 3);
 constexpr int step_threads = 256;
+constexpr int step_resident = 4;
 constexpr int row_lanes = 16;
 constexpr int block_rows = step_threads / row_lanes;
 constexpr std::int64_t step_blocks = round_limit(8192, 3);
@@ -53,15 +54,14 @@ __global__ void __launch_bounds__(sum_threads)
   }
 }
 
-template <int dimensions>
-__global__ void __launch_bounds__(step_threads)
+template <int dimensions, bool pairs>
+__global__ void __launch_bounds__(step_threads, step_resident)
     step_kernel(const std::int64_t* __restrict__ offsets, const std::int32_t* __restrict__ columns,
                 const float* __restrict__ values, std::int64_t rows,
                 const float* __restrict__ sources, const float* __restrict__ repulsion,
                 const double* __restrict__ partition, const TsneSchedule* __restrict__ schedule,
-                const double* __restrict__ block_sums, int sums, bool pairs,
-                const float* __restrict__ y, float* __restrict__ next, float* __restrict__ step,
-                float* __restrict__ gains) {
+                const double* __restrict__ block_sums, int sums, const float* __restrict__ y,
+                float* __restrict__ next, float* __restrict__ step, float* __restrict__ gains) {
   __shared__ float shared_mean[dimensions];
   const int thread = static_cast<int>(threadIdx.x);
   const TsneSchedule s = *schedule;
@@ -161,11 +161,14 @@ void CudaBackend::tsne_step(ConstCsrView affinities, ConstMat sources, ConstMat 
   double* block_sums = scratch_.reserve(padded<double>(words)).take<double>(words);
   launch("map_sum_kernel", plane ? map_sum_kernel<2> : map_sum_kernel<3>,
          {.grid = sums, .block = sum_threads}, stream(), y.data, pairs, y.rows, block_sums);
-  launch("step_kernel", plane ? step_kernel<2> : step_kernel<3>,
+  const auto kernel = !plane  ? step_kernel<3, false>
+                      : pairs ? step_kernel<2, true>
+                              : step_kernel<2, false>;
+  launch("step_kernel", kernel,
          {.grid = blocks_for(y.rows, block_rows, step_blocks), .block = step_threads}, stream(),
          affinities.offsets, affinities.columns, affinities.values, y.rows, sources.data,
-         repulsion.data, partition, schedule, block_sums, static_cast<int>(sums), pairs, y.data,
-         next.data, step.data, gains.data);
+         repulsion.data, partition, schedule, block_sums, static_cast<int>(sums), y.data, next.data,
+         step.data, gains.data);
 }
 
 }  // namespace hourglass::cuda
