@@ -43,7 +43,8 @@ DeviceId parse_device(const std::string& id) {
 }
 
 DeviceInfo to_info(const BackendInfo& info, std::string id) {
-  return {std::move(id), info.backend, info.name, info.threads, info.memory_bytes, info.free_bytes};
+  return {std::move(id),     info.backend,    info.name,        info.threads,
+          info.memory_bytes, info.free_bytes, info.host_memory, info.tree};
 }
 
 /// One line, whatever a library answers.

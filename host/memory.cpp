@@ -87,7 +87,7 @@ void MemoryPlan::check(Device& device) const {
   if (total_bytes() <= free) return;
   throw DeviceError(fmt::format("{} needs {} on {}, {} are free: {}{}", work_, needs(), info.id,
                                 amount(free), advice_,
-                                info.backend == "cpu" ? "" : ", or --device cpu"));
+                                info.host_memory ? "" : ", or --device cpu"));
 }
 
 std::size_t MemoryTimeline::part(std::string_view name) {

@@ -22,7 +22,7 @@ namespace hourglass {
 class MemoryTimeline {
  public:
   explicit MemoryTimeline(const DeviceInfo& device)
-      : on_host_(device.backend == "cpu"), operations_(on_host_, device.threads) {}
+      : on_host_(device.host_memory), operations_(on_host_, device.threads) {}
   MemoryTimeline(const MemoryTimeline&) = delete;
   MemoryTimeline& operator=(const MemoryTimeline&) = delete;
 

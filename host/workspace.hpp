@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "kernels/fft_grid.hpp"
+
 namespace hourglass {
 
 /// Sums of sizes stay below 2^64 although sizes that a user asked for may not: a size ends here.
@@ -114,27 +116,53 @@ class WorkspaceModel {
     return on_host_ ? Workspace{0, edges} : scratch(edges);
   }
 
-  /// Of Backend::make_repulsion: as long as the Repulsion lives. `tree` only on the host.
-  [[nodiscard]] std::uint64_t repulsion(bool tree, std::int64_t points) const {
-    if (tree) {
-      // Order, keys and coordinates are 44 bytes a point. Nodes and lists follow from the map, in
-      // vectors that grow by doubling: 9 to 90 bytes a point in maps of one to ten clusters, of a
-      // span of 1e-4 to 3,000, of 1,000 to 1,000,000 points.
-      return bytes_of<char>({points, 140});
+  /// Of Backend::make_repulsion: as long as the Repulsion lives, for maps up to `span`. `tree` only
+  /// on the host.
+  [[nodiscard]] std::uint64_t repulsion(RepulsionMethod method, std::int64_t points,
+                                        std::int64_t dimensions, double span) const {
+    if (method == RepulsionMethod::fft) return grid(points, span);
+    if (method == RepulsionMethod::tree) {
+      // Keys and coordinates are 40 bytes a point, 52 in three dimensions. Nodes and lists follow
+      // from the map, in vectors that grow by doubling: 9 to 90 bytes a point in maps of one to ten
+      // clusters, of a span of 1e-4 to 3,000, of 1,000 to 1,000,000 points.
+      return bytes_of<char>({points, dimensions == 2 ? 140 : 400});
     }
     if (on_host_) {
-      return bytes_of<float>({2, points + 128, 1 + std::int64_t{threads_}});
+      return bytes_of<float>({dimensions, points + 128, 1 + std::int64_t{threads_}});
     }
     // cuda/tsne_repulsion.cu: the partial forces of each slice of the points.
     const std::int64_t tiles = blocks(points, 128);
     const std::int64_t row_blocks = at_least_one(blocks(points, 512));
     const std::int64_t slices = std::clamp<std::int64_t>(1056 / row_blocks, 1, at_least_one(tiles));
-    return bytes_of<float>({2, points, slices}) + bytes_of<double>({row_blocks, slices});
+    return bytes_of<float>({dimensions, points, slices}) + bytes_of<double>({row_blocks, slices});
   }
 
-  [[nodiscard]] Workspace tsne_kl(std::int64_t points) const {
+  [[nodiscard]] Workspace tsne_step(std::int64_t rows, std::int64_t dimensions) const {
+    if (on_host_) return {bytes_of<double>({3, blocks(rows, 2048)}), 0};
+    return scratch(bytes_of<double>({dimensions, blocks(rows, 2048)}));
+  }
+
+  [[nodiscard]] Workspace tsne_field(std::int64_t targets, std::int64_t sources,
+                                     std::int64_t dimensions) const {
+    if (on_host_) return {bytes_of<float>({dimensions, sources + 64}), 0};
+    (void)targets;
+    return {};
+  }
+
+  [[nodiscard]] Workspace locality_order(std::int64_t points) const {
+    // Keys, twice.
+    const std::uint64_t keys = bytes_of<std::uint64_t>({2, points});
+    return on_host_ ? Workspace{0, keys} : scratch(keys);
+  }
+
+  [[nodiscard]] Workspace permute_affinities(std::int64_t rows) const {
+    const std::uint64_t places = bytes_of<std::int32_t>(rows);
+    return on_host_ ? Workspace{places, 0} : scratch(places);
+  }
+
+  [[nodiscard]] Workspace tsne_kl(std::int64_t points, std::int64_t dimensions) const {
     if (on_host_)
-      return {0, bytes_of<double>({2, points}) + bytes_of<double>({3, blocks(points, 64)})};
+      return {bytes_of<double>({dimensions, points}), bytes_of<double>({3, blocks(points, 64)})};
     return scratch(bytes_of<double>(std::max<std::int64_t>(blocks(points, 256), 4096) + 2 * 2048));
   }
 
@@ -149,6 +177,17 @@ class WorkspaceModel {
   }
 
  private:
+  /// cpu/tsne_fft.cpp: points, placed and sorted; nodes, spectrum, both derivatives, fields,
+  /// influence and, while that is made, the kernel's rows: 14 bytes for each of n x n. Lines of
+  /// each thread.
+  [[nodiscard]] std::uint64_t grid(std::int64_t points, double span) const {
+    MapBounds bounds;
+    bounds.high[0] = static_cast<float>(std::clamp(span, 0.0, double{fft_longest_span}));
+    const std::int64_t n = FftGrid::around(bounds).nodes;
+    return bytes_of<char>({points, 36}) + bytes_of<char>({n + 2, n, 14}) +
+           times_threads(bytes_of<char>({n, 200}));
+  }
+
   [[nodiscard]] static std::int64_t at_least_one(std::int64_t value) {
     return std::max<std::int64_t>(value, 1);
   }

@@ -71,9 +71,10 @@ struct MapBounds {
 class Repulsion {
  public:
   virtual ~Repulsion() = default;
-  /// Makes ready for maps within `bounds` and some way beyond them, how far is the method's own;
-  /// may allocate and wait, so evaluate() need not. The host calls it before the first evaluate()
-  /// and again as the map grows. The same maps in the same order of calls give the same bits.
+  /// Makes ready for maps within `bounds` and some way beyond them, how far is the method's own,
+  /// and forgets all earlier maps: what evaluate() gives from here on depends on the calls from
+  /// here on. May allocate and wait, so that evaluate() need not. Comes before the first
+  /// evaluate(), and again as the map grows.
   virtual void prepare(const MapBounds& bounds) = 0;
   /// force[i] = sum over j != i of q_ij^2 (y_i - y_j), *partition = sum over i != j of q_ij (both
   /// directions), with q = 1 / (1 + |y_i - y_j|^2). y and force are N x 2 or N x 3; partition is
@@ -321,9 +322,10 @@ class Backend {
   virtual void permute_affinities(ConstCsrView affinities, std::span<const std::int32_t> order,
                                   CsrView permuted) = 0;
 
-  /// *kl = sum over entries of P of p log(p / q), q with the exact partition: float64, every pair.
-  /// O(N^2).
-  virtual void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) = 0;
+  /// *kl = sum over entries of P of p log(p / q), float64, with the partition given, or, where that
+  /// is null, summed over every pair: O(N^2).
+  virtual void tsne_kl(ConstCsrView affinities, ConstMat y, const double* partition,
+                       double* kl) = 0;
 
   // ---- scores
   // ------------------------------------------------------------------------------------------------

@@ -21,6 +21,14 @@
 
 namespace hourglass {
 
+/// A map of a longer span has no grid: it would take gigabytes, and other methods are faster.
+inline constexpr float fft_longest_span = 640.0f;
+
+/// Of a map of so many points: the widest that `automatic` takes a grid for, on any backend.
+[[nodiscard]] inline double widest_fft_span(std::int64_t points) {
+  return points < 600 ? 0.0 : std::min(0.5 * std::sqrt(static_cast<double>(points)), 600.0);
+}
+
 struct FftGrid {
   std::int64_t nodes = 0;  ///< n; even, with no prime factor above 5
   float spacing = 0;
@@ -30,13 +38,15 @@ struct FftGrid {
 
   /// Distance of the nodes. The force's spectrum falls as k exp(-k); what lies beyond the grid's
   /// pi / spacing is lost, and that is the error, RMS: .6 % at .35, 1.1 % at .4, 3 % at .5 (2,500
-  /// points spread evenly over a span of 200, the worst of the maps that were tried from span 1
-  /// on). A map far narrower than a cell has all of its points at one place of it, where errors do
-  /// not average: 1.2 % at .35.
+  /// points spread evenly over a span of 200, the worst of the maps that were tried from span 1 on).
+  /// A map far narrower than a cell has all of its points at one place of it, where errors do not
+  /// average: 1.2 % at .35. The error is one of each pair, up to a thousandth of the strongest
+  /// force of a pair, so it is not small against forces that cancel: points on a wide lattice, or
+  /// many on top of one another far from all others, as attraction and noise never leave them.
   [[nodiscard]] static float spacing_for(float span) { return span < 4.0f ? 0.25f : 0.35f; }
 
-  /// A grid for maps within `bounds` and a margin around them: 5 % of the span on each side, at
-  /// least 1.
+  /// A grid for maps within `bounds`, whose span is at most fft_longest_span, and a margin around
+  /// them: 5 % of the span on each side, at least 1. Sizes grow in steps of some 5 %.
   [[nodiscard]] static FftGrid around(const MapBounds& bounds) {
     FftGrid grid;
     const float span = bounds.span();
@@ -62,13 +72,6 @@ struct FftGrid {
                bounds.high[axis] - origin[axis] <= last;
     }
     return inside;
-  }
-
-  /// Whether a map within `bounds` is to stay on this grid: it lies within it, and a grid made for
-  /// it would not have less than 3/4 of the nodes along an axis. So the kernel's transform is made
-  /// anew in steps, not with every breath of the map.
-  [[nodiscard]] bool suits(const MapBounds& bounds) const {
-    return holds(bounds) && 4 * around(bounds).nodes >= 3 * nodes;
   }
 
   /// The smallest even size >= `least` of factors 2, 3 and 5.

@@ -97,6 +97,29 @@ MemoryTimeline::Held plan_affinities(MemoryTimeline& memory, const DataShape& x,
   return matrix;
 }
 
+/// Of the largest of the methods that a run may take.
+std::uint64_t repulsion_bytes(const DeviceInfo& device, const WorkspaceModel& operations,
+                              const TsneOptions& options, std::int64_t n) {
+  const std::int64_t d = options.dimensions;
+  const auto bytes = [&](RepulsionMethod method, double span) {
+    return operations.repulsion(method, n, d, span);
+  };
+  const auto otherwise = device.tree ? RepulsionMethod::tree : RepulsionMethod::exact;
+  switch (options.method) {
+    case TsneMethod::exact:
+      return bytes(RepulsionMethod::exact, 0);
+    case TsneMethod::tree:
+      return bytes(otherwise, 0);
+    case TsneMethod::fft:
+      return std::max(bytes(RepulsionMethod::fft, fft_longest_span), bytes(otherwise, 0));
+    case TsneMethod::automatic:
+      break;
+  }
+  std::uint64_t most = bytes(otherwise, 0);
+  if (d == 2) most = std::max(most, bytes(RepulsionMethod::fft, widest_fft_span(n)));
+  return most;
+}
+
 MemoryPlan tsne_memory(const DeviceInfo& device, const DataShape& x, const TsneOptions& options) {
   constexpr const char* map = "map";
   check_perplexity("t-SNE", x.rows, options.perplexity);
@@ -105,26 +128,33 @@ MemoryPlan tsne_memory(const DeviceInfo& device, const DataShape& x, const TsneO
   const std::int64_t k = affinity_neighbours(n, options.perplexity);
   const auto affinities = plan_affinities(memory, x, k);
 
-  const auto result = memory.hold_on_host(map, bytes_of<float>({2, n}));
-  if (options.start == TsneStart::pca) {
-    const std::int64_t count = std::min<std::int64_t>({2, n, x.columns});
+  const std::int64_t d = options.dimensions;
+  const auto result = memory.hold_on_host(map, bytes_of<float>({d, n}));
+  if (options.start == TsneStart::pca && !options.resume) {
+    const std::int64_t count = std::min<std::int64_t>({d, n, x.columns});
     plan_pca_fit(memory, x, count);
     plan_pca_transform(memory, x, count);
   }
-  const bool tree = device.backend == "cpu" && options.method != TsneMethod::exact;
-  const auto repulsion = memory.hold("repulsion", memory.operations().repulsion(tree, n));
-  const auto state = memory.hold(map, bytes_of<float>({10, n}));
-  const auto ones = memory.hold_on_host(map, bytes_of<float>({2, n}));
+  // Two maps, step, gains, repulsion and what is kept of an interval's start.
+  const auto state = memory.hold(map, bytes_of<float>({8 * d, n}));
+  const auto downloaded = memory.hold_on_host(map, bytes_of<float>({2 * d, n}));
   {
-    // The map of an interval, or the order in which equal rows are looked for.
-    const auto downloaded = memory.hold_on_host(map, bytes_of<std::int64_t>({2, n}));
+    // The affinities in another order beside the old one.
+    const auto permuted = memory.hold("affinities", bytes_of<std::int64_t>(n + 1) +
+                                                        bytes_of<std::int32_t>({2, n, k}) +
+                                                        bytes_of<float>({2, n, k}));
+    memory.run(memory.operations().permute_affinities(n));
+    const auto order = memory.hold(map, bytes_of<std::int32_t>(n));
+    memory.run(memory.operations().locality_order(n));
   }
-  if (n <= most_points_of_exact_kl) {
-    memory.run(memory.operations().tsne_kl(n));
-  } else {
-    const auto downloaded = memory.hold_on_host(
-        "affinities", bytes_of<std::int64_t>(n + 1) + bytes_of<float>({2, 2, n, k}));
+  const auto repulsion =
+      memory.hold("repulsion", repulsion_bytes(device, memory.operations(), options, n));
+  memory.run(memory.operations().tsne_step(n, d));
+  {
+    // The order in which equal rows are looked for.
+    const auto order = memory.hold_on_host(map, bytes_of<std::int64_t>({2, n}));
   }
+  memory.run(memory.operations().tsne_kl(n, d));
   return memory.plan(fmt::format("t-SNE of {} points with {} neighbours", size_text(x), k),
                      "use fewer points, a lower perplexity or PCA first");
 }

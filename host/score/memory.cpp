@@ -115,7 +115,7 @@ MemoryPlan tsne_kl_memory(const DeviceInfo& device, const DataShape& x, double p
   const std::int64_t k = affinity_neighbours(x.rows, perplexity);
   const auto affinities = plan_affinities(memory, x, k);
   const auto map = memory.hold("map", bytes_of<float>({2, x.rows}));
-  memory.run(memory.operations().tsne_kl(x.rows));
+  memory.run(memory.operations().tsne_kl(x.rows, 3));
   return memory.plan(
       fmt::format("the KL divergence of {} points with {} neighbours", size_text(x), k),
       "use fewer points or a lower perplexity");

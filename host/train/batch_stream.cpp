@@ -21,7 +21,7 @@ std::span<const float> floats_of(const RowSource& rows, const void* values, std:
 }  // namespace
 
 bool uses_host_memory(const Backend& backend) {
-  return backend.info().backend == "cpu";
+  return backend.info().host_memory;
 }
 
 void check_rows(const RowSource& rows, std::int64_t first, std::int64_t count, const void* values,

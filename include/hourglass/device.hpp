@@ -17,6 +17,8 @@ struct DeviceInfo {
   int threads = 1;                 ///< host threads that compute
   std::uint64_t memory_bytes = 0;  ///< in all
   std::uint64_t free_bytes = 0;    ///< of these, when the device was asked; 0 where it is not known
+  bool host_memory = false;        ///< its memory is the host's
+  bool tree = false;               ///< it has TsneMethod::tree
 };
 
 /// What `hourglass devices` shows.

@@ -211,7 +211,7 @@ class FftRepulsion final : public Repulsion {
   }
 
   void prepare(const MapBounds& bounds) override {
-    if (n_ == 0 || grid_.suits(bounds)) return;
+    if (n_ == 0 || !(bounds.span() <= fft_longest_span)) return;
     const FftGrid grid = FftGrid::around(bounds);
     if (grid.nodes != grid_.nodes || grid.spacing != grid_.spacing) set_size(grid);
     grid_ = grid;
@@ -225,7 +225,7 @@ class FftRepulsion final : public Repulsion {
       return;
     }
     const FoundBounds found = find_bounds(pool_, y);
-    if (found.finite) prepare(found.bounds);
+    if (found.finite && !grid_.holds(found.bounds)) prepare(found.bounds);
     if (!found.finite || !grid_.holds(found.bounds)) {
       std::fill(force.data, force.data + 2 * n_, std::numeric_limits<float>::quiet_NaN());
       *partition = std::numeric_limits<double>::quiet_NaN();

@@ -1,6 +1,7 @@
 // tsne_kl: the true Kullback-Leibler divergence of a map, sum of p log(p / q) over the affinities
 // with the partition over every pair: KL = sum p log p + sum p log(1 + d^2) + log Z sum p.
-// Everything in float64; 4 N^2 FLOPs and N^2 / 2 divisions.
+// Everything in float64; 4 N^2 FLOPs and N^2 / 2 divisions, unless the partition is given, and a
+// logarithm an affinity.
 //
 // Partial sums belong to fixed blocks of rows and are added in order: the same bits with any number
 // of threads.
@@ -16,6 +17,20 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/tsne_kl.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include <hwy/contrib/math/math-inl.h>
+
+#ifndef HOURGLASS_TSNE_KL
+#define HOURGLASS_TSNE_KL
+namespace hourglass::cpu {
+
+struct EntrySums {
+  double cross = 0;  ///< sum p (log p + log(1 + d^2))
+  double mass = 0;   ///< sum p
+};
+
+}  // namespace hourglass::cpu
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace hourglass::cpu::HWY_NAMESPACE {
@@ -58,6 +73,47 @@ double partition_of_rows(const double* HWY_RESTRICT at, std::int64_t n, std::int
   return total;
 }
 
+/// Rows [begin, end) of the affinities. Lanes of a row that are not there hold p = 0.
+template <int dims>
+EntrySums entries_of_rows(ConstCsrView p, const double* HWY_RESTRICT at, std::int64_t begin,
+                          std::int64_t end) {
+  const hn::ScalableTag<double> f;
+  const hn::RebindToSigned<decltype(f)> i64;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  const auto one = hn::Set(f, 1.0);
+  auto cross = hn::Zero(f), mass = cross;
+  HWY_ALIGN double values[HWY_MAX_BYTES / sizeof(double)];
+  HWY_ALIGN std::int64_t columns[HWY_MAX_BYTES / sizeof(double)];
+  for (std::int64_t i = begin; i < end; ++i) {
+    for (std::int64_t e = p.offsets[i]; e < p.offsets[i + 1]; e += lanes) {
+      for (std::int64_t l = 0; l < lanes; ++l) {
+        const bool there = e + l < p.offsets[i + 1];
+        values[l] = there ? static_cast<double>(p.values[e + l]) : 0.0;
+        columns[l] = there ? p.columns[e + l] : i;
+      }
+      const auto pij = hn::Load(f, values);
+      const auto j = hn::Load(i64, columns);
+      auto denominator = one;
+      for (int c = dims; c-- > 0;) {
+        const auto d =
+            hn::Sub(hn::Set(f, at[c * p.rows + i]), hn::GatherIndex(f, at + c * p.rows, j));
+        denominator = hn::MulAdd(d, d, denominator);
+      }
+      // p log p is 0 at 0.
+      const auto counts = hn::Ne(pij, hn::Zero(f));
+      const auto argument = hn::IfThenElse(counts, hn::Mul(pij, denominator), one);
+      cross = hn::Add(cross, hn::IfThenElseZero(counts, hn::Mul(pij, hn::Log(f, argument))));
+      mass = hn::Add(mass, pij);
+    }
+  }
+  return {hn::GetLane(hn::SumOfLanes(f, cross)), hn::GetLane(hn::SumOfLanes(f, mass))};
+}
+
+EntrySums sum_entries(ConstCsrView p, const double* at, std::int64_t dims, std::int64_t begin,
+                      std::int64_t end) {
+  return dims == 2 ? entries_of_rows<2>(p, at, begin, end) : entries_of_rows<3>(p, at, begin, end);
+}
+
 double partition_above(const double* at, std::int64_t dims, std::int64_t n, std::int64_t begin,
                        std::int64_t end) {
   return dims == 2 ? partition_of_rows<2>(at, n, begin, end)
@@ -71,48 +127,38 @@ HWY_AFTER_NAMESPACE();
 namespace hourglass::cpu {
 
 HWY_EXPORT(partition_above);
+HWY_EXPORT(sum_entries);
 
-void CpuBackend::tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) {
-  const std::int64_t n = y.rows;
-  const std::int64_t dims = y.columns;
+void CpuBackend::tsne_kl(ConstCsrView affinities, ConstMat y, const double* partition, double* kl) {
+  const std::int64_t n = y.rows, dims = y.columns;
   require((dims == 2 || dims == 3) && affinities.rows == n, "tsne_kl", "y of N x 2 or N x 3");
-  std::vector<double> at(static_cast<std::size_t>(dims * n));
+  double* at = scratch_.reserve<double>(std::max<std::int64_t>(dims * n, 1));
   for (std::int64_t i = 0; i < n; ++i) {
     for (std::int64_t c = 0; c < dims; ++c)
-      at[static_cast<std::size_t>(c * n + i)] = static_cast<double>(y.data[dims * i + c]);
+      at[c * n + i] = static_cast<double>(y.data[dims * i + c]);
   }
   struct Partial {
     double partition = 0;  ///< of pairs above the diagonal
-    double cross = 0;      ///< sum p (log p + log(1 + d^2))
-    double mass = 0;       ///< sum p
+    EntrySums entries;
   };
   constexpr std::int64_t block = 64;
   std::vector<Partial> partials(static_cast<std::size_t>((n + block - 1) / block));
   pool_.for_chunks(n, block, [&](std::int64_t begin, std::int64_t end, int) {
     Partial& partial = partials[static_cast<std::size_t>(begin / block)];
-    partial.partition = HWY_DYNAMIC_DISPATCH(partition_above)(at.data(), dims, n, begin, end);
-    for (std::int64_t i = begin; i < end; ++i) {
-      for (std::int64_t e = affinities.offsets[i]; e < affinities.offsets[i + 1]; ++e) {
-        const double p = static_cast<double>(affinities.values[e]);
-        if (p == 0) continue;  // the limit of p log p
-        double d2 = 0;
-        for (std::int64_t c = 0; c < dims; ++c) {
-          const double d = at[static_cast<std::size_t>(c * n + i)] -
-                           at[static_cast<std::size_t>(c * n + affinities.columns[e])];
-          d2 += d * d;
-        }
-        partial.cross += p * std::log(p * (1.0 + d2));
-        partial.mass += p;
-      }
+    if (partition == nullptr) {
+      partial.partition = HWY_DYNAMIC_DISPATCH(partition_above)(at, dims, n, begin, end);
     }
+    partial.entries = HWY_DYNAMIC_DISPATCH(sum_entries)(affinities, at, dims, begin, end);
   });
   Partial total;
   for (const Partial& partial : partials) {
     total.partition += partial.partition;
-    total.cross += partial.cross;
-    total.mass += partial.mass;
+    total.entries.cross += partial.entries.cross;
+    total.entries.mass += partial.entries.mass;
   }
-  *kl = total.mass == 0 ? total.cross : total.cross + std::log(2 * total.partition) * total.mass;
+  const double z = partition == nullptr ? 2 * total.partition : *partition;
+  const EntrySums& entries = total.entries;
+  *kl = entries.mass == 0 ? entries.cross : entries.cross + std::log(z) * entries.mass;
 }
 
 }  // namespace hourglass::cpu

@@ -284,7 +284,7 @@ class TreeRepulsion final : public Repulsion {
     workers_.resize(static_cast<std::size_t>(pool.threads()));
   }
 
-  void prepare(const MapBounds&) override {}
+  void prepare(const MapBounds&) override { is_built_ = false; }
 
   void evaluate(ConstMat y, Mat force, double* partition) override {
     require(y.rows == n_ && force.rows == n_ && y.columns == D && force.columns == D,
@@ -528,8 +528,11 @@ class TreeRepulsion final : public Repulsion {
       worker.stack.pop_back();
       const Node& node = nodes_[a];
       const Moments& m = moments_[a];
+      // A node that holds the group lies around it, wherever its centre of mass may be: one far
+      // outlier draws that away but hardly widens the second moments.
+      const bool around = node.begin <= group.begin && group.end <= node.end;
       float distance2 = 0;
-      for (std::size_t c = 0; c < D; ++c) {
+      for (std::size_t c = 0; c < D && !around; ++c) {
         const float d = std::max({box.low[c] - m.centre[c], m.centre[c] - box.high[c], 0.0f});
         distance2 += d * d;
       }

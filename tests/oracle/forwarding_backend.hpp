@@ -148,8 +148,8 @@ class ForwardingBackend : public Backend {
                           CsrView permuted) override {
     inner_->permute_affinities(affinities, order, permuted);
   }
-  void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) override {
-    inner_->tsne_kl(affinities, y, kl);
+  void tsne_kl(ConstCsrView affinities, ConstMat y, const double* partition, double* kl) override {
+    inner_->tsne_kl(affinities, y, partition, kl);
   }
   void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
                            MatrixView<double> sums) override {

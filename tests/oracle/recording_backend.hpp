@@ -33,7 +33,10 @@ class RecordingBackend final : public ForwardingBackend {
   [[nodiscard]] BackendInfo info() const override {
     BackendInfo info = inner().info();
     if (record_->free_bytes) info.free_bytes = *record_->free_bytes;
-    if (record_->backend_name) info.backend = *record_->backend_name;
+    if (record_->backend_name) {
+      info.backend = *record_->backend_name;
+      info.host_memory = info.tree = info.backend == "cpu";
+    }
     return info;
   }
   [[nodiscard]] void* allocate(std::size_t bytes) override {

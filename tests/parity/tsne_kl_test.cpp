@@ -19,12 +19,22 @@ class TsneKl : public BackendTest {
     auto values = trial.input(std::vector<float>(p.values.begin(), p.values.end()));
     auto y = trial.input(map);
     auto kl = trial.output<double>(1);
+    auto given = trial.output<double>(1);
+    const oracle::Matrix64 wide(n, dims, map);
+    auto partition = trial.input(std::vector<double>{2.0 * oracle::repulsion(wide).partition});
     trial.run([&](Backend& backend) {
-      backend.tsne_kl({offsets.data(), columns.data(), values.data(), n, entries},
-                      y.matrix(n, dims), kl.data());
+      const ConstCsrView affinities{offsets.data(), columns.data(), values.data(), n, entries};
+      backend.tsne_kl(affinities, y.matrix(n, dims), nullptr, kl.data());
+      backend.tsne_kl(affinities, y.matrix(n, dims), partition.data(), given.data());
     });
-    trial.expect_close("kl", kl,
-                       std::vector<double>{oracle::tsne_kl(p, oracle::Matrix64(n, dims, map))},
+    double mass = 0.0;
+    for (const double value : p.values)
+      mass += value;
+    // Twice the partition halves every q.
+    trial.expect_close("kl of a given partition", given,
+                       std::vector<double>{oracle::tsne_kl(p, wide) + mass * std::log(2.0)},
+                       {.absolute = 1e-10, .relative = 1e-10});
+    trial.expect_close("kl", kl, std::vector<double>{oracle::tsne_kl(p, wide)},
                        {.absolute = 1e-10, .relative = 1e-10});
   }
 };
@@ -65,7 +75,7 @@ TEST_P(TsneKl, RefusesShapesThatDoNotFit) {
   for (const Shape y : {Shape{3, 2}, Shape{4, 1}, Shape{4, 4}}) {
     expect_refused("tsne_kl", [&] {
       backend().tsne_kl({offsets.data(), columns.data(), values.data(), 4, 8},
-                        {values.data() + 8, y.rows, y.columns}, kl.data());
+                        {values.data() + 8, y.rows, y.columns}, nullptr, kl.data());
     });
   }
 }

@@ -153,9 +153,9 @@ TEST_P(TsneStep, PullsOnMapsOfEveryShape) {
         const oracle::Matrix64 wide(257, dims, input.y);
         const oracle::Matrix64 pull = oracle::attraction(input.affinities, wide);
         oracle::Matrix64 magnitudes = oracle::attraction_magnitudes(input.affinities, wide, wide);
-        std::vector<double> want;
+        oracle::Matrix64 want(257, dims);
         for (std::size_t i = 0; i < pull.values.size(); ++i) {
-          want.push_back(-0.1 * got.gains[i] * pull.values[i]);
+          want.values[i] = -0.1 * got.gains[i] * pull.values[i];
           magnitudes.values[i] *= 0.1 * 1.2;
         }
         trial.expect_close("step", got.step, want,

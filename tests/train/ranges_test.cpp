@@ -100,7 +100,7 @@ TEST_F(RangesTest, OfTsne) {
                     {"tsne/pca fit", 1},
                     {"tsne/pca transform", 1},
                     {"tsne/optimise", 1},
-                    {"tsne/optimise/iteration", 12},
+                    {"tsne/optimise/interval", 1},
                     {"tsne/kl divergence", 1}}));
   options.progress = [](const TsneProgress&) { return false; };
   const Ranges interrupted =

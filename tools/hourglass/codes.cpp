@@ -59,7 +59,7 @@ void check_limit(Session& session, const CodeArguments& arguments, std::uint64_t
   if (limit == 0) return;
   std::vector<MemoryPart> parts;
   // A GPU has its own memory.
-  if (session.open_device().info().backend == "cpu") parts = plan.parts();
+  if (session.open_device().info().host_memory) parts = plan.parts();
   if (rows.in_memory()) {
     const RowSource source = rows.source();
     parts.push_back({"all rows", static_cast<std::uint64_t>(source.rows() * source.row_bytes())});

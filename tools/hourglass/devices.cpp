@@ -30,7 +30,7 @@ void devices(Session& session) {
                                           {"free_bytes", info.free_bytes}});
     session.print_field(
         info.id, fmt::format("{}, {}{}", info.name, memory_text(info),
-                             info.backend == "cpu" ? fmt::format(", {} thread{}", info.threads,
+                             info.host_memory ? fmt::format(", {} thread{}", info.threads,
                                                                  info.threads == 1 ? "" : "s")
                                                    : ""));
   }

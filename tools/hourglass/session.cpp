@@ -79,7 +79,7 @@ Device& Session::open_device() {
     time("device", [&] { device_ = Device::open(common.device, common.threads); });
     const DeviceInfo& info = device_->info();
     print_field("device", fmt::format("{}, {}", info.name,
-                                      info.backend == "cpu"
+                                      info.host_memory
                                           ? fmt::format("{} thread{}", info.threads,
                                                         info.threads == 1 ? "" : "s")
                                           : fmt::format("{} MiB", info.memory_bytes >> 20)));
