@@ -24,9 +24,12 @@ namespace hourglass {
 /// A map of a longer span has no grid: it would take gigabytes, and other methods are faster.
 inline constexpr float fft_longest_span = 640.0f;
 
-/// Of a map of so many points: the widest that `automatic` takes a grid for, on any backend.
-[[nodiscard]] inline double widest_fft_span(std::int64_t points) {
-  return points < 600 ? 0.0 : std::min(0.5 * std::sqrt(static_cast<double>(points)), 600.0);
+/// Of a map of so many points: the widest that `automatic` takes a grid for, on a backend in the
+/// host's memory or on a GPU, where beyond it the bytes of the grid take longer than all pairs.
+[[nodiscard]] inline double widest_fft_span(std::int64_t points, bool on_host) {
+  const auto n = static_cast<double>(points);
+  if (!on_host) return std::min(0.02 * n, double{fft_longest_span});
+  return points < 600 ? 0.0 : std::min(0.5 * std::sqrt(n), 600.0);
 }
 
 struct FftGrid {
@@ -38,9 +41,9 @@ struct FftGrid {
 
   /// Distance of the nodes. The force's spectrum falls as k exp(-k); what lies beyond the grid's
   /// pi / spacing is lost, and that is the error, RMS: .6 % at .35, 1.1 % at .4, 3 % at .5 (2,500
-  /// points spread evenly over a span of 200, the worst of the maps that were tried from span 1 on).
-  /// A map far narrower than a cell has all of its points at one place of it, where errors do not
-  /// average: 1.2 % at .35. The error is one of each pair, up to a thousandth of the strongest
+  /// points spread evenly over a span of 200, the worst of the maps that were tried from span 1
+  /// on). A map far narrower than a cell has all of its points at one place of it, where errors do
+  /// not average: 1.2 % at .35. The error is one of each pair, up to a thousandth of the strongest
   /// force of a pair, so it is not small against forces that cancel: points on a wide lattice, or
   /// many on top of one another far from all others, as attraction and noise never leave them.
   [[nodiscard]] static float spacing_for(float span) { return span < 4.0f ? 0.25f : 0.35f; }

@@ -109,7 +109,7 @@ class CudaBackend final : public Backend {
   void locality_order(ConstMat y, std::span<std::int32_t> order) override;
   void permute_affinities(ConstCsrView affinities, std::span<const std::int32_t> order,
                           CsrView permuted) override;
-  void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) override;
+  void tsne_kl(ConstCsrView affinities, ConstMat y, const double* partition, double* kl) override;
   void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
                            MatrixView<double> sums) override;
 

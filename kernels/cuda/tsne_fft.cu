@@ -22,10 +22,8 @@
 // derivatives, a block a row, which leaves its part of the partition in float64; the first block of
 // the gathering adds those in order. Prepared once for a size of the grid: plans, and the influence
 // function (the kernel's transform over that of the splines), a quarter of the grid by symmetry.
-#include <cmath>
 #include <limits>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "kernels/buffer.hpp"
@@ -247,29 +245,18 @@ __global__ void __launch_bounds__(node_threads)
   }
 }
 
-/// Wider maps would take more nodes than any memory has.
-constexpr float widest_span = 1e6f;
-
 class FftRepulsion final : public Repulsion {
  public:
   FftRepulsion(CudaBackend& backend, std::int64_t points)
       : backend_(backend), points_(points), partials_(backend, spectrum_blocks) {}
 
   void prepare(const MapBounds& bounds) override {
-    const float span = bounds.span();
-    if (points_ < 2 || !std::isfinite(span)) return;  // a map that is not finite: evaluate()
-    if (span > widest_span) {
-      throw DeviceError("cuda: a map of a span of " + std::to_string(span) +
-                        " takes a grid that no GPU holds; expected a span of at most " +
-                        std::to_string(widest_span) + ", or --method exact");
-    }
-    if (grid_.suits(bounds)) return;
+    grid_ = {};  // what follows from here on follows from these bounds
+    const bool fits = bounds.span() <= fft_longest_span;  // false for NaN
+    if (points_ < 2 || !fits) return;                     // evaluate() says so
     const FftGrid grid = FftGrid::around(bounds);
-    const bool other_size = grid.nodes != grid_.nodes;
-    const bool other_spacing = grid.spacing != grid_.spacing;
-    grid_ = {};  // where an allocation fails there is no grid
-    if (other_size) allocate(grid.nodes);
-    if (other_size || other_spacing) make_influence(grid);
+    if (grid.nodes != ready_nodes_) allocate(grid.nodes);
+    if (grid.spacing != ready_spacing_) make_influence(grid);
     grid_ = grid;
   }
 
@@ -316,6 +303,8 @@ class FftRepulsion final : public Repulsion {
 
   void allocate(std::int64_t n) {
     // What is there goes first: both sizes at once may not fit.
+    ready_nodes_ = 0;
+    ready_spacing_ = 0.0f;
     fft_.reset();
     sums_ = {};
     nodes_ = {};
@@ -330,6 +319,7 @@ class FftRepulsion final : public Repulsion {
     influence_ = {backend_, (half + 1) * (half + 1)};
     fft_.emplace(backend_.heap(), backend_.stream(), n);
     nodes_.zero();
+    ready_nodes_ = n;
   }
 
   void make_influence(const FftGrid& grid) {
@@ -347,11 +337,14 @@ class FftRepulsion final : public Repulsion {
     fft_->forward(fields_.data(), spectra_.data());
     launch("influence_kernel", influence_kernel, rows, backend_.stream(), spectra_.data(),
            windows.data(), columns, influence_.data());
+    ready_spacing_ = grid.spacing;
   }
 
   CudaBackend& backend_;
   std::int64_t points_;
-  FftGrid grid_;
+  FftGrid grid_;                  ///< no nodes where there is none
+  std::int64_t ready_nodes_ = 0;  ///< what buffers and plans are for
+  float ready_spacing_ = 0.0f;    ///< and the influence
   std::optional<Fft> fft_;
   Buffer<NodeSum> sums_;     ///< occupied nodes, and whether a point lies outside
   Buffer<float> nodes_;      ///< n x n
@@ -368,7 +361,8 @@ std::unique_ptr<Repulsion> make_fft_repulsion(CudaBackend& backend, std::int64_t
 }
 
 double fft_repulsion_seconds(std::int64_t points, double span) {
-  if (!(span <= static_cast<double>(widest_span))) return std::numeric_limits<double>::infinity();
+  if (!(span <= static_cast<double>(fft_longest_span)))
+    return std::numeric_limits<double>::infinity();
   constexpr double bytes_a_second = 3.35e12;
   constexpr double launch_seconds = 3e-6;
   constexpr double launches = 12.0;  // five of this file, the rest of the transforms

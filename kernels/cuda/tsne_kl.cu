@@ -1,5 +1,5 @@
 // tsne_kl: *kl = sum over the stored p_ij of p log(p / q_ij), q_ij = w_ij / Z, w = 1 / (1 + |y_i -
-// y_j|^2), Z = sum over i != j of w: all of P and the exact partition, in float64.
+// y_j|^2), all of P, in float64; Z = sum over i != j of w, unless it is given.
 //
 // With log q = log w - log Z the sum splits into A = sum p log(p / w) and B = sum p, so that the
 // pairs and the entries need not wait for one another: kl = A + B log Z. Shapes: affinities N rows,
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kl_threads)
 __global__ void __launch_bounds__(kl_threads)
     finish_kl_kernel(const double* __restrict__ partitions, std::int64_t partition_count,
                      const double* __restrict__ entries, std::int64_t entry_count,
-                     double* __restrict__ kl) {
+                     const double* __restrict__ given, double* __restrict__ kl) {
   double half_partition = 0.0;
   double divergence = 0.0;
   double mass = 0.0;
@@ -127,13 +127,15 @@ __global__ void __launch_bounds__(kl_threads)
   divergence = block_sum<kl_threads>(divergence);
   mass = block_sum<kl_threads>(mass);
   if (threadIdx.x == 0) {
-    *kl = mass != 0.0 ? divergence + mass * log(2.0 * half_partition) : divergence;
+    const double partition = given != nullptr ? *given : 2.0 * half_partition;
+    *kl = mass != 0.0 ? divergence + mass * log(partition) : divergence;
   }
 }
 
 }  // namespace
 
-void CudaBackend::tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) {
+void CudaBackend::tsne_kl(ConstCsrView affinities, ConstMat y, const double* partition,
+                          double* kl) {
   const OperationRange range("tsne_kl");
   const std::int64_t points = affinities.rows;
   require(map_dimensions(y.columns) && y.rows == points, "tsne_kl", "y of N x 2 or N x 3");
@@ -151,15 +153,18 @@ void CudaBackend::tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) {
   double* partitions = region.take<double>(tiles * slices);
   double* entries = region.take<double>(2 * entry_count);
   const bool plane = y.columns == 2;
-  launch("partition_kernel", plane ? partition_kernel<2> : partition_kernel<3>,
-         {.grid = dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(slices)),
-          .block = kl_threads},
-         stream(), y.data, points, slice_points, partitions);
+  if (partition == nullptr) {
+    launch("partition_kernel", plane ? partition_kernel<2> : partition_kernel<3>,
+           {.grid = dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(slices)),
+            .block = kl_threads},
+           stream(), y.data, points, slice_points, partitions);
+  }
   launch("entries_kernel", plane ? entries_kernel<2> : entries_kernel<3>,
          {.grid = entry_count, .block = kl_threads}, stream(), affinities.offsets,
          affinities.columns, affinities.values, points, y.data, entries);
   launch("finish_kl_kernel", finish_kl_kernel, {.grid = 1, .block = kl_threads}, stream(),
-         partitions, tiles * slices, entries, std::int64_t{entry_count}, kl);
+         partitions, partition == nullptr ? tiles * slices : 0, entries, std::int64_t{entry_count},
+         partition, kl);
 }
 
 }  // namespace hourglass::cuda

@@ -18,6 +18,7 @@
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/repulsion.hpp"
 #include "kernels/cuda/repulsive_pairs.cuh"
+#include "kernels/fft_grid.hpp"
 
 namespace hourglass::cuda {
 namespace {
@@ -185,13 +186,15 @@ std::unique_ptr<Repulsion> CudaBackend::make_repulsion(RepulsionMethod method, s
 
 RepulsionMethod CudaBackend::best_repulsion(std::int64_t points, std::int64_t dimensions,
                                             double span) const {
-  if (dimensions != 2) return RepulsionMethod::exact;
+  if (dimensions != 2 || !(span <= widest_fft_span(points, false))) return RepulsionMethod::exact;
   // Counted, not measured: the work of both methods over the rates that an H100's data sheet gives.
-  // Exact: eight float32 instructions a pair, 132 multiprocessors of 128 lanes at 1.75 GHz.
+  // Exact: eight float32 instructions a pair, 132 multiprocessors of 128 lanes at 1.75 GHz. The
+  // crossover is at 12,000 points in small maps, at 21,000 over a span of 300.
+  constexpr double pairs_a_second = 3.7e12;
   const auto n = static_cast<double>(points);
-  const double exact_seconds = n * n / 3.7e12;
-  const double fft_seconds = fft_repulsion_seconds(points, span);
-  return exact_seconds <= fft_seconds ? RepulsionMethod::exact : RepulsionMethod::fft;
+  const double exact_seconds = n * n / pairs_a_second;
+  return exact_seconds <= fft_repulsion_seconds(points, span) ? RepulsionMethod::exact
+                                                              : RepulsionMethod::fft;
 }
 
 }  // namespace hourglass::cuda

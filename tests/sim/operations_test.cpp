@@ -248,8 +248,11 @@ class Operations {
     keep("map after five steps", next);
     keep("step", step);
     keep("gains", gains);
-    backend_.tsne_kl(affinities, next.matrix(n, dimensions), kl.data());
-    keep("kl", kl);
+    for (const double* given :
+         {static_cast<const double*>(nullptr), static_cast<const double*>(partition.data())}) {
+      backend_.tsne_kl(affinities, next.matrix(n, dimensions), given, kl.data());
+      keep("kl", kl);
+    }
     Buffer<float> new_points = normals(7 * dimensions), field(backend_, 7 * dimensions);
     backend_.tsne_field(new_points.matrix(7, dimensions), next.matrix(n, dimensions),
                         field.matrix(7, dimensions));
@@ -302,7 +305,7 @@ class Operations {
     Buffer<std::int64_t> offsets = filled(offset);
     Buffer<std::int32_t> columns = filled(column);
     Buffer<float> values = filled(std::vector<float>(column.size(), 1.0f / static_cast<float>(n)));
-    backend_.tsne_kl({offsets.data(), columns.data(), values.data(), n, n}, y.matrix(n, 2),
+    backend_.tsne_kl({offsets.data(), columns.data(), values.data(), n, n}, y.matrix(n, 2), nullptr,
                      kl.data());
     keep("kl of many", kl);
   }
