@@ -9,7 +9,7 @@
 namespace hourglass::bench {
 
 /// Operations of the benchmarks' names, as in kernels/backend.hpp. Copies and fills are the CUDA
-/// runtime's, products cuBLAS's.
+/// runtime's, products cuBLAS's, transforms cuFFT's.
 inline const std::map<std::string_view, std::vector<std::string_view>> kernels_of_operation = {
     {"upload", {}},
     {"download", {}},
@@ -40,9 +40,17 @@ inline const std::map<std::string_view, std::vector<std::string_view>> kernels_o
     {"symmetrise",
      {"count_incoming_kernel", "block_total_kernel", "block_base_kernel", "block_scan_kernel",
       "fill_edges_kernel", "merge_rows_kernel", "copy_rows_kernel"}},
-    {"tsne_attraction", {"attraction_kernel"}},
-    {"tsne_repulsion", {"repulsion_kernel", "reduce_repulsion_kernel"}},
-    {"tsne_update", {"update_kernel", "recentre_kernel"}},
+    {"tsne_step", {"map_sum_kernel", "step_kernel"}},
+    {"tsne_repulsion",
+     {"repulsion_kernel", "reduce_repulsion_kernel", "spread_kernel", "node_sums_kernel",
+      "derivatives_kernel", "gather_forces_kernel", "sample_kernel", "influence_kernel"}},
+    {"tsne_field", {"field_kernel", "finish_field_kernel"}},
+    {"locality_order",
+     {"box_kernel", "code_kernel", "digit_count_kernel", "block_total_kernel", "block_base_kernel",
+      "block_scan_kernel", "digit_scatter_kernel", "index_kernel"}},
+    {"permute_affinities",
+     {"permuted_lengths_kernel", "block_total_kernel", "block_base_kernel", "block_scan_kernel",
+      "permute_rows_kernel"}},
     {"tsne_kl", {"partition_kernel", "entries_kernel", "finish_kl_kernel"}},
     {"class_distance_sums",
      {"count_members_kernel", "block_total_kernel", "block_base_kernel", "block_scan_kernel",

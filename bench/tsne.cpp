@@ -1,5 +1,9 @@
 #include "bench/tsne.hpp"
 
+#include <cmath>
+
+#include "kernels/fft_grid.hpp"
+
 namespace hourglass::bench {
 namespace {
 
@@ -36,11 +40,20 @@ Affinities::Affinities(Backend& backend, std::int64_t point_count)
   backend.download(&entries, offsets.data() + points, sizeof entries);
 }
 
-Buffer<float> map_buffer(Backend& backend, std::int64_t points) {
-  std::vector<float> y = clouds({points, 2}, map_spread);
+Buffer<float> map_buffer(Backend& backend, std::int64_t points, std::int64_t dimensions) {
+  std::vector<float> y = clouds({points, dimensions}, map_spread);
   for (float& coordinate : y)
     coordinate *= map_cloud;
   return {backend, std::span<const float>(y)};
+}
+
+MapBounds map_bounds(std::int64_t dimensions) {
+  MapBounds bounds;
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(dimensions); ++axis) {
+    bounds.high[axis] = map_cloud * (map_spread + 1.0f);
+    bounds.low[axis] = -bounds.high[axis];
+  }
+  return bounds;
 }
 
 Buffer<TsneSchedule> still_schedule(Backend& backend) {
@@ -50,21 +63,33 @@ Buffer<TsneSchedule> still_schedule(Backend& backend) {
   return {backend, std::span<const TsneSchedule>(&schedule, 1)};
 }
 
-Cost attraction_cost(const Affinities& affinities) {
-  const auto entries = static_cast<double>(affinities.entries);
-  return {.bytes = 8.0 * entries + 24.0 * static_cast<double>(affinities.points),
-          .flops = 13.0 * entries};
+const char* name_of(RepulsionMethod method) {
+  switch (method) {
+    case RepulsionMethod::exact:
+      return "exact";
+    case RepulsionMethod::tree:
+      return "tree";
+    case RepulsionMethod::fft:
+      break;
+  }
+  return "fft";
 }
 
-Cost repulsion_cost(RepulsionMethod method, std::int64_t points) {
-  const auto n = static_cast<double>(points);
-  return {.bytes = 16.0 * n,
-          .flops = method == RepulsionMethod::exact ? 13.0 * n * (n - 1.0) : 0.0};
+Cost step_cost(double entries, std::int64_t points, std::int64_t dimensions) {
+  const auto n = static_cast<double>(points), d = static_cast<double>(dimensions);
+  return {.bytes = 8.0 * entries + (8.0 + 28.0 * d) * n,
+          .flops = (5.0 * d + 3.0) * entries + 20.0 * d * n};
 }
 
-Cost update_cost(std::int64_t points) {
-  const auto n = static_cast<double>(points);
-  return {.bytes = 64.0 * n, .flops = 40.0 * n};
+Cost repulsion_cost(RepulsionMethod method, std::int64_t points, std::int64_t dimensions) {
+  const auto n = static_cast<double>(points), d = static_cast<double>(dimensions);
+  Cost cost{.bytes = 8.0 * d * n};
+  if (method == RepulsionMethod::exact) cost.flops = (5.0 * d + 3.0) * n * (n - 1.0);
+  if (method == RepulsionMethod::fft) {
+    const auto nodes = static_cast<double>(FftGrid::around(map_bounds()).nodes);
+    cost.flops = 11.25 * nodes * nodes * std::log2(nodes) + 150.0 * n;
+  }
+  return cost;
 }
 
 Cost operator+(const Cost& a, const Cost& b) {

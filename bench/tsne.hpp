@@ -38,15 +38,19 @@ struct Affinities {
   }
 };
 
-/// N x 2: ten clouds on a plane of about 100 x 100, as a map looks at its end.
-Buffer<float> map_buffer(Backend& backend, std::int64_t points);
+/// N points in ten clouds over about 100 along each axis, as a map looks at its end.
+Buffer<float> map_buffer(Backend& backend, std::int64_t points, std::int64_t dimensions = 2);
+
+/// What holds such a map.
+MapBounds map_bounds(std::int64_t dimensions = 2);
 
 /// Learning rate and momentum of 0: the map stays.
 Buffer<TsneSchedule> still_schedule(Backend& backend);
 
-Cost attraction_cost(const Affinities& affinities);
-Cost repulsion_cost(RepulsionMethod method, std::int64_t points);
-Cost update_cost(std::int64_t points);
+const char* name_of(RepulsionMethod method);
+
+Cost step_cost(double entries, std::int64_t points, std::int64_t dimensions = 2);
+Cost repulsion_cost(RepulsionMethod method, std::int64_t points, std::int64_t dimensions = 2);
 
 /// Of operations in turn, held against one rate.
 Cost operator+(const Cost& a, const Cost& b);

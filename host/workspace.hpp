@@ -145,33 +145,35 @@ class WorkspaceModel {
       return bytes_of<float>({dimensions, points + 128, 1 + std::int64_t{threads_}});
     }
     // cuda/tsne_repulsion.cu: the partial forces of each slice of the points.
-    const std::int64_t tiles = blocks(points, 128);
-    const std::int64_t row_blocks = at_least_one(blocks(points, 512));
-    const std::int64_t slices = std::clamp<std::int64_t>(1056 / row_blocks, 1, at_least_one(tiles));
-    return bytes_of<float>({dimensions, points, slices}) + bytes_of<double>({row_blocks, slices});
+    const std::int64_t cut = slices(points, points);
+    return bytes_of<float>({dimensions, points, cut}) +
+           bytes_of<double>({blocks(points, 512), cut});
   }
 
   [[nodiscard]] Workspace tsne_step(std::int64_t rows, std::int64_t dimensions) const {
     if (on_host_) return {bytes_of<double>({3, blocks(rows, 2048)}), 0};
-    return scratch(bytes_of<double>({dimensions, blocks(rows, 2048)}));
+    return scratch(bytes_of<double>({dimensions, 128}));  // cuda/tsne_step.cu: of each block a sum
   }
 
   [[nodiscard]] Workspace tsne_field(std::int64_t targets, std::int64_t sources,
                                      std::int64_t dimensions) const {
     if (on_host_) return {bytes_of<float>({dimensions, sources + 64}), 0};
-    (void)targets;
-    return {};
+    return scratch(bytes_of<char>({targets, slices(targets, sources), 4 * dimensions + 8}));
   }
 
   [[nodiscard]] Workspace locality_order(std::int64_t points) const {
     // Keys, twice.
     const std::uint64_t keys = bytes_of<std::uint64_t>({2, points});
-    return on_host_ ? Workspace{0, keys} : scratch(keys);
+    if (on_host_) return {0, keys};
+    // cuda/radix_sort.cu: of each 2,048 keys 256 counts and where they begin; boxes of 128 blocks.
+    return scratch(keys + bytes_of<char>({blocks(points, 2048), 256, 4 + 8}) +
+                   bytes_of<float>({128, 7}));
   }
 
   [[nodiscard]] Workspace permute_affinities(std::int64_t rows) const {
     const std::uint64_t places = bytes_of<std::int32_t>(rows);
-    return on_host_ ? Workspace{places, 0} : scratch(places);
+    if (on_host_) return {places, 0};
+    return scratch(2 * places + bytes_of<std::int64_t>(blocks(rows, 2048)));  // and lengths
   }
 
   [[nodiscard]] Workspace tsne_kl(std::int64_t points, std::int64_t dimensions) const {
@@ -191,15 +193,29 @@ class WorkspaceModel {
   }
 
  private:
-  /// cpu/tsne_fft.cpp: points, placed and sorted; nodes, spectrum, both derivatives, fields,
-  /// influence and, while that is made, the kernel's rows: 14 bytes for each of n x n. Lines of
-  /// each thread.
   [[nodiscard]] std::uint64_t grid(std::int64_t points, double span) const {
     MapBounds bounds;
     bounds.high[0] = static_cast<float>(std::clamp(span, 0.0, double{fft_longest_span}));
     const std::int64_t n = FftGrid::around(bounds).nodes;
-    return bytes_of<char>({points, 36}) + bytes_of<char>({n + 2, n, 14}) +
-           times_threads(bytes_of<char>({n, 200}));
+    if (on_host_) {
+      // cpu/tsne_fft.cpp: points, placed and sorted; nodes, spectrum, both derivatives, fields,
+      // influence and, while that is made, the kernel's rows: 14 bytes for each of n x n. Lines of
+      // each thread.
+      return bytes_of<char>({points, 36}) + bytes_of<char>({n + 2, n, 14}) +
+             times_threads(bytes_of<char>({n, 200}));
+    }
+    // cuda/tsne_fft.cu: sums of the occupied quarter, nodes, two spectra, two fields, a quarter of
+    // the influence; of the transforms' workspace, which cuFFT alone knows, two spectra.
+    const std::int64_t half = n / 2 + 1;
+    return bytes_of<double>({half, half}) + bytes_of<float>({n, n, 3}) +
+           bytes_of<double>({n, half, 4}) + bytes_of<float>({half, half}) +
+           bytes_of<double>(half + 1024);
+  }
+
+  /// cuda/repulsive_pairs.cuh: how many blocks share the points j for each 512 points i.
+  [[nodiscard]] static std::int64_t slices(std::int64_t points_i, std::int64_t points_j) {
+    const std::int64_t row_blocks = at_least_one(blocks(points_i, 512));
+    return std::clamp<std::int64_t>(1056 / row_blocks, 1, at_least_one(blocks(points_j, 128)));
   }
 
   /// cpu/nearest_neighbours.cpp: pairs of a value and an index for each query that keeps so many,

@@ -187,7 +187,8 @@ std::uint64_t repulsion_bytes(const DeviceInfo& device, const WorkspaceModel& op
       break;
   }
   std::uint64_t most = bytes(otherwise, 0);
-  if (d == 2) most = std::max(most, bytes(RepulsionMethod::fft, widest_fft_span(n)));
+  if (d == 2)
+    most = std::max(most, bytes(RepulsionMethod::fft, widest_fft_span(n, device.host_memory)));
   return most;
 }
 

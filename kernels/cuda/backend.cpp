@@ -147,10 +147,12 @@ void CudaBackend::release(void* memory) noexcept {
 }
 
 void CudaBackend::upload(void* device, const void* host, std::size_t bytes) {
+  forbid_in_capture(stream(), "upload", "the host's memory is read once, and not at each run");
   uploads_.upload(device, host, bytes, stream());
 }
 
 void CudaBackend::download(void* host, const void* device, std::size_t bytes) {
+  forbid_in_capture(stream(), "download", "the host would wait for what has not begun");
   if (bytes > 0) {
     HOURGLASS_CUDA_CHECK(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream()));
   }
@@ -168,6 +170,7 @@ void CudaBackend::fill(void* device, unsigned char value, std::size_t bytes) {
 }
 
 void CudaBackend::synchronize() {
+  forbid_in_capture(stream(), "synchronize", "the host would wait for what has not begun");
   HOURGLASS_CUDA_CHECK(cudaStreamSynchronize(stream()));
 }
 

@@ -3,12 +3,14 @@
 //
 // All work goes to one stream in the order of the calls. Launchers never synchronise and allocate
 // nothing after their first call with a shape (Scratch), so any sequence of them that has run once
-// can be captured in a graph. A backend is used by one thread at a time, one for which its device
-// is the current one (the thread that opened it, or one that called cudaSetDevice).
+// can be captured in a graph (sequence.cpp). A backend is used by one thread at a time, one for
+// which its device is the current one (the thread that opened it, or one that called
+// cudaSetDevice).
 #pragma once
 
 #include <cuda_runtime.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -38,6 +40,7 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
 
   [[nodiscard]] cudaStream_t stream() const { return stream_.get(); }
+  [[nodiscard]] Heap& heap() { return heap_; }
 
   [[nodiscard]] BackendInfo info() const override;
   [[nodiscard]] void* allocate(std::size_t bytes) override;
@@ -47,6 +50,7 @@ class CudaBackend final : public Backend {
   void copy(void* to, const void* from, std::size_t bytes) override;
   void fill(void* device, unsigned char value, std::size_t bytes) override;
   void synchronize() override;
+  [[nodiscard]] std::unique_ptr<Sequence> record(std::function<void()> operations) override;
   [[nodiscard]] std::unique_ptr<Stopwatch> make_stopwatch() override;
   void begin_range(const char* name) noexcept override;
   void end_range() noexcept override;
@@ -93,13 +97,19 @@ class CudaBackend final : public Backend {
                          std::span<float> precision) override;
   void symmetrise(MatrixView<const std::int32_t> index, ConstMat conditional,
                   CsrView affinities) override;
-  void tsne_attraction(ConstCsrView affinities, ConstMat y, Mat force) override;
   [[nodiscard]] std::unique_ptr<Repulsion> make_repulsion(RepulsionMethod method,
-                                                          std::int64_t points) override;
-  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points) const override;
-  void tsne_update(ConstMat attraction, ConstMat repulsion, const double* partition,
-                   const TsneSchedule* schedule, Mat y, Mat step, Mat gains) override;
-  void tsne_kl(ConstCsrView affinities, ConstMat y, double* kl) override;
+                                                          std::int64_t points,
+                                                          std::int64_t dimensions) override;
+  [[nodiscard]] RepulsionMethod best_repulsion(std::int64_t points, std::int64_t dimensions,
+                                               double span) const override;
+  void tsne_step(ConstCsrView affinities, ConstMat sources, ConstMat repulsion,
+                 const double* partition, const TsneSchedule* schedule, ConstMat y, Mat next,
+                 Mat step, Mat gains) override;
+  void tsne_field(ConstMat targets, ConstMat sources, Mat force) override;
+  void locality_order(ConstMat y, std::span<std::int32_t> order) override;
+  void permute_affinities(ConstCsrView affinities, std::span<const std::int32_t> order,
+                          CsrView permuted) override;
+  void tsne_kl(ConstCsrView affinities, ConstMat y, const double* partition, double* kl) override;
   void class_distance_sums(ConstMat x, std::span<const std::int32_t> labels,
                            MatrixView<double> sums) override;
 

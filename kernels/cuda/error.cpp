@@ -28,6 +28,11 @@ const char* advice(cudaError_t error) {
              "compute-sanitizer to find the kernel";
     case cudaErrorECCUncorrectable:
       return "the GPU's memory is faulty: reset or replace it";
+    case cudaErrorStreamCaptureUnsupported:
+    case cudaErrorStreamCaptureInvalidated:
+    case cudaErrorStreamCaptureImplicit:
+      return "an operation allocated or waited while it was recorded: run the operations once by "
+             "themselves before they are recorded, and leave both out of them";
     default:
       return "run again with CUDA_LAUNCH_BLOCKING=1 to find the kernel that failed";
   }

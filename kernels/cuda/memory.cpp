@@ -7,6 +7,14 @@
 
 namespace hourglass::cuda {
 
+void forbid_in_capture(cudaStream_t stream, const char* call, const char* reason) {
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  HOURGLASS_CUDA_CHECK(cudaStreamIsCapturing(stream, &capture));
+  if (capture == cudaStreamCaptureStatusNone) return;
+  throw DeviceError(std::string("cuda: ") + call + " within operations that are recorded: " +
+                    reason + "; expected operations that neither allocate nor wait");
+}
+
 Heap::Heap(int device, cudaStream_t stream) : stream_(stream) {
   int pools = 0;
   HOURGLASS_CUDA_CHECK(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, device));
@@ -21,6 +29,7 @@ Heap::Heap(int device, cudaStream_t stream) : stream_(stream) {
 }
 
 void* Heap::allocate(std::size_t bytes) {
+  forbid_in_capture(stream_, "allocate", "the memory would be another at each run");
   void* memory = nullptr;
   const std::size_t request = std::max<std::size_t>(bytes, 1);
   const cudaError_t error =
@@ -54,8 +63,7 @@ Scratch::Region Scratch::reserve(std::size_t bytes) {
     HOURGLASS_CUDA_CHECK(cudaStreamIsCapturing(stream_, &capture));
     if (capture != cudaStreamCaptureStatusNone) {
       throw DeviceError("cuda: workspace must grow to " + std::to_string(bytes) +
-                        " bytes while operations are captured; run the sequence once before it "
-                        "is captured");
+                        " bytes while operations are recorded; run them once by themselves before");
     }
     // Doubling bounds what the outgrown blocks hold; beyond 64 MiB the request alone is taken.
     constexpr std::size_t doubling_limit = std::size_t{64} << 20;

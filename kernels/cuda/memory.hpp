@@ -31,6 +31,10 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
+/// Throws DeviceError, which says that `call` cannot be recorded and why, while `stream` is
+/// captured (sequence.cpp).
+void forbid_in_capture(cudaStream_t stream, const char* call, const char* reason);
+
 /// An event that orders but does not time.
 class Event {
  public:
@@ -70,7 +74,8 @@ class TimedEvent {
 class Heap {
  public:
   Heap(int device, cudaStream_t stream);
-  /// Aligned to 256 bytes. Throws DeviceError with what was asked for and what is free.
+  /// Aligned to 256 bytes. Throws DeviceError with what was asked for and what is free, or that the
+  /// stream is captured: memory of a graph would be another at each run.
   [[nodiscard]] void* allocate(std::size_t bytes);
   void release(void* memory) noexcept;
 

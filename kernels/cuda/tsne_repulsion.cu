@@ -1,87 +1,53 @@
 // Repulsion, exact: force[i] = sum over j != i of q_ij^2 (y_i - y_j), partition = sum over i != j
 // of q_ij, q = 1 / (1 + |y_i - y_j|^2).
 //
-// Shapes: y and force N x 2, partition one float64.
-// FLOP: 12 and one reciprocal a pair: two subtractions, two fused multiply-adds for 1 + d^2, one
-// addition and one product of q, two fused multiply-adds for the force. N = 10,000: 1.2 GFLOP.
-// Bytes: 8 N once an i-block, 8 N slices of partial sums; nothing beside the arithmetic.
-// What bounds it is the reciprocal: the special-function units give one for every eight float32
-// instructions, and the eight others of a pair just fit beside it. A correctly rounded reciprocal
-// would double the instructions. The hardware's approximation is within one unit in the last place
-// (2^-23), a hundred thousand times below the 1 % that the forces are allowed, and it is
-// deterministic: the same GPU gives the same bits every time. The file is compiled with --ftz=true
-// (CMakeLists.txt): the argument is at least 1, and only without subnormal numbers is the
-// reciprocal one instruction instead of four.
+// Shapes: y and force N x 2 or N x 3, partition one float64.
+// FLOP: 12 (16) and one reciprocal a pair, which bounds it: repulsive_pairs.cuh. N = 10,000 in the
+// plane: 1.2 GFLOP. Bytes: 8 (12) N once an i-block, 8 (12) N slices of partial sums; nothing
+// beside the arithmetic.
 //
-// Launch: a block of 128 threads owns 512 points i, four a thread in registers, so that one 128-bit
-// read from shared memory (two points j) serves eight pairs. The points j are cut into slices so
-// that 10,000 points fill a GPU of 132 multiprocessors; the slices follow from N alone. Each block
-// leaves its points' partial forces and its part of the partition; a second kernel adds the slices
-// in order. Only tiles that hold points of the block, or that are not full, test for j = i and for
-// the end. The partition is summed in float32 over a tile of 128, then in float64.
+// Launch: a block owns 512 points i. The points j are cut into slices so that 10,000 points fill a
+// GPU of 132 multiprocessors; the slices follow from N alone. Each block leaves its points' partial
+// forces and its part of the partition; a second kernel adds the slices in order. Only tiles that
+// hold points of the block, or that are not full, test for j = i and for the end. The partition is
+// summed in float32 over a tile of 128, then in float64.
 #include "kernels/buffer.hpp"
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/points.cuh"
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/repulsion.hpp"
+#include "kernels/cuda/repulsive_pairs.cuh"
+#include "kernels/fft_grid.hpp"
 
 namespace hourglass::cuda {
 namespace {
 
-constexpr int repulsion_threads = 128;
-constexpr int points_per_thread = 4;
-constexpr int block_points = repulsion_threads * points_per_thread;
-constexpr int tile_points = 128;
-static_assert(tile_points == repulsion_threads, "each thread stages one point");
-constexpr std::int64_t repulsion_blocks =
-    round_limit(1056, 6);  // eight a multiprocessor of an H100
 constexpr int reduce_threads = 256;
 
-/// Aligned so that two points are one 128-bit word.
-struct alignas(16) PointTile {
-  Point points[tile_points];
-};
-
-struct Sums {
-  float x = 0.0f;
-  float y = 0.0f;
-  float q = 0.0f;
-};
-
-/// Adds the pair (i, j); where `tested`, only if `counts`.
-template <bool tested>
-__device__ __forceinline__ void add_pair(const Point& yi, float xj, float yj, bool counts,
-                                         Sums& sums) {
-  const float dx = yi.value[0] - xj;
-  const float dy = yi.value[1] - yj;
-  float q = __fdividef(1.0f, fmaf(dx, dx, fmaf(dy, dy, 1.0f)));
-  if constexpr (tested) q = counts ? q : 0.0f;
-  sums.q += q;
-  const float squared = q * q;
-  sums.x = fmaf(squared, dx, sums.x);
-  sums.y = fmaf(squared, dy, sums.y);
-}
-
-__global__ void __launch_bounds__(repulsion_threads)
+template <int dimensions>
+__global__ void __launch_bounds__(pair_threads)
     repulsion_kernel(const float* __restrict__ y, bool pairs, std::int64_t points,
                      std::int64_t slice_points, float* __restrict__ partial_forces,
                      double* __restrict__ partial_partitions) {
-  __shared__ PointTile tile;
+  __shared__ PointTile<dimensions> tile;
   const int thread = static_cast<int>(threadIdx.x);
   const std::int64_t first_i = std::int64_t{blockIdx.x} * block_points;
   const std::int64_t begin = std::int64_t{blockIdx.y} * slice_points;
   const std::int64_t end = begin + slice_points < points ? begin + slice_points : points;
-  Point yi[points_per_thread];
-  Sums sums[points_per_thread];
-  const auto point_of = [&](int r) { return first_i + thread + r * repulsion_threads; };
+  Point<dimensions> yi[points_per_thread];
+  PairSums<dimensions> sums[points_per_thread];
+  const auto point_of = [&](int r) { return first_i + thread + r * pair_threads; };
 #pragma unroll
   for (int r = 0; r < points_per_thread; ++r) {
-    yi[r] = point_of(r) < points ? load_point(y, point_of(r), pairs) : Point{};
+    yi[r] =
+        point_of(r) < points ? load_point<dimensions>(y, point_of(r), pairs) : Point<dimensions>{};
   }
   double partition = 0.0;
+#pragma unroll 1
   for (std::int64_t first_j = begin; first_j < end; first_j += tile_points) {
     __syncthreads();  // the tile before has been read
-    tile.points[thread] = first_j + thread < end ? load_point(y, first_j + thread, pairs) : Point{};
+    stage_point<dimensions>(tile, y, pairs, first_j, end);
     __syncthreads();
 #pragma unroll
     for (int r = 0; r < points_per_thread; ++r) {
@@ -90,24 +56,15 @@ __global__ void __launch_bounds__(repulsion_threads)
     const bool plain = first_j + tile_points <= end &&
                        (first_j >= first_i + block_points || first_j + tile_points <= first_i);
     if (plain) {
-#pragma unroll 4
-      for (int j = 0; j < tile_points; j += 2) {
-        const Pack<float, 4> two = load_pack<4>(tile.points[j].value);
-#pragma unroll
-        for (int r = 0; r < points_per_thread; ++r) {
-          add_pair<false>(yi[r], two.value[0], two.value[1], true, sums[r]);
-          add_pair<false>(yi[r], two.value[2], two.value[3], true, sums[r]);
-        }
-      }
+      add_tile<dimensions>(tile, yi, sums);
     } else {
-      const int count = static_cast<int>(end - first_j < tile_points ? end - first_j : tile_points);
-      for (int j = 0; j < count; ++j) {
-        const Point yj = tile.points[j];
+      std::int64_t same[points_per_thread];
 #pragma unroll
-        for (int r = 0; r < points_per_thread; ++r) {
-          add_pair<true>(yi[r], yj.value[0], yj.value[1], first_j + j != point_of(r), sums[r]);
-        }
-      }
+      for (int r = 0; r < points_per_thread; ++r)
+        same[r] = point_of(r) - first_j;
+      add_part_of_tile<dimensions>(
+          tile, static_cast<int>(end - first_j < tile_points ? end - first_j : tile_points), same,
+          yi, sums);
     }
 #pragma unroll
     for (int r = 0; r < points_per_thread; ++r) {
@@ -117,16 +74,20 @@ __global__ void __launch_bounds__(repulsion_threads)
 #pragma unroll
   for (int r = 0; r < points_per_thread; ++r) {
     if (point_of(r) < points) {
-      store_point(partial_forces, blockIdx.y * points + point_of(r), true,
-                  {{sums[r].x, sums[r].y}});
+      Point<dimensions> force;
+#pragma unroll
+      for (int c = 0; c < dimensions; ++c)
+        force.value[c] = sums[r].force[c];
+      store_point<dimensions>(partial_forces, blockIdx.y * points + point_of(r), true, force);
     }
   }
-  partition = block_sum<repulsion_threads>(partition);
+  partition = block_sum<pair_threads>(partition);
   if (thread == 0) {
     partial_partitions[std::int64_t{blockIdx.y} * gridDim.x + blockIdx.x] = partition;
   }
 }
 
+template <int dimensions>
 __global__ void __launch_bounds__(reduce_threads)
     reduce_repulsion_kernel(const float* __restrict__ partial_forces,
                             const double* __restrict__ partial_partitions, std::int64_t points,
@@ -135,14 +96,16 @@ __global__ void __launch_bounds__(reduce_threads)
   const int thread = static_cast<int>(threadIdx.x);
   const std::int64_t i = std::int64_t{blockIdx.x} * reduce_threads + thread;
   if (i < points) {
-    Point sum{};
+    Point<dimensions> sum{};
 #pragma unroll 8
     for (int slice = 0; slice < slices; ++slice) {
-      const Point part = load_point(partial_forces, slice * points + i, true);
-      sum.value[0] += part.value[0];
-      sum.value[1] += part.value[1];
+      const Point<dimensions> part =
+          load_point<dimensions>(partial_forces, slice * points + i, true);
+#pragma unroll
+      for (int c = 0; c < dimensions; ++c)
+        sum.value[c] += part.value[c];
     }
-    store_point(force, i, pairs, sum);
+    store_point<dimensions>(force, i, pairs, sum);
   }
   if (blockIdx.x != 0) return;
   double sum = 0.0;
@@ -155,60 +118,83 @@ __global__ void __launch_bounds__(reduce_threads)
 
 class ExactRepulsion final : public Repulsion {
  public:
-  ExactRepulsion(CudaBackend& backend, std::int64_t points)
-      : backend_(backend), points_(points), i_blocks_(ceil_div(points, block_points)) {
-    if (points == 0) return;
-    const std::int64_t tiles = ceil_div(points, tile_points);
-    const std::int64_t wanted = std::clamp<std::int64_t>(repulsion_blocks / i_blocks_, 1, tiles);
-    slice_points_ = ceil_div(tiles, wanted) * tile_points;
-    slices_ = static_cast<int>(ceil_div(points, slice_points_));
-    partial_forces_ = Buffer<float>(backend, 2 * points * slices_);
-    partial_partitions_ = Buffer<double>(backend, i_blocks_ * slices_);
-  }
+  ExactRepulsion(CudaBackend& backend, std::int64_t points, std::int64_t dimensions)
+      : backend_(backend),
+        points_(points),
+        dimensions_(dimensions),
+        cut_(pair_slices(points, points)),
+        partial_forces_(backend, dimensions * points * cut_.slices),
+        partial_partitions_(backend, cut_.i_blocks * cut_.slices) {}
+
+  void prepare(const MapBounds& /*bounds*/) override {}
 
   void evaluate(ConstMat y, Mat force, double* partition) override {
     const OperationRange range("tsne_repulsion");
-    require(y.rows == points_ && y.columns == 2 && force.rows == points_ && force.columns == 2,
-            "tsne_repulsion", "y and force of N x 2 with the N that it was made for");
+    require_map("tsne_repulsion", y, force, points_, dimensions_);
     if (points_ == 0) {
       backend_.fill(partition, 0, sizeof(double));
       return;
     }
-    launch("repulsion_kernel", repulsion_kernel,
-           {.grid = dim3(static_cast<unsigned>(i_blocks_), static_cast<unsigned>(slices_)),
-            .block = repulsion_threads},
-           backend_.stream(), y.data, points_in_pairs(y.data), points_, slice_points_,
+    const bool plane = dimensions_ == 2;
+    launch("repulsion_kernel", plane ? repulsion_kernel<2> : repulsion_kernel<3>,
+           {.grid = dim3(static_cast<unsigned>(cut_.i_blocks), static_cast<unsigned>(cut_.slices)),
+            .block = pair_threads},
+           backend_.stream(), y.data, points_in_pairs(y.data), points_, cut_.slice_points,
            partial_forces_.data(), partial_partitions_.data());
     launch(
-        "reduce_repulsion_kernel", reduce_repulsion_kernel,
+        "reduce_repulsion_kernel", plane ? reduce_repulsion_kernel<2> : reduce_repulsion_kernel<3>,
         {.grid = static_cast<unsigned>(ceil_div(points_, reduce_threads)), .block = reduce_threads},
-        backend_.stream(), partial_forces_.data(), partial_partitions_.data(), points_, slices_,
-        i_blocks_ * slices_, points_in_pairs(force.data), force.data, partition);
+        backend_.stream(), partial_forces_.data(), partial_partitions_.data(), points_,
+        static_cast<int>(cut_.slices), cut_.i_blocks * cut_.slices, points_in_pairs(force.data),
+        force.data, partition);
   }
 
  private:
   CudaBackend& backend_;
   std::int64_t points_;
-  std::int64_t i_blocks_;
-  std::int64_t slice_points_ = 0;
-  int slices_ = 0;
-  Buffer<float> partial_forces_;       ///< slices x N x 2
+  std::int64_t dimensions_;
+  PairSlices cut_;
+  Buffer<float> partial_forces_;       ///< slices x N x dimensions
   Buffer<double> partial_partitions_;  ///< one a block
 };
 
 }  // namespace
 
-std::unique_ptr<Repulsion> CudaBackend::make_repulsion(RepulsionMethod method,
-                                                       std::int64_t points) {
-  require(points >= 0, "make_repulsion", "a number of points that is not negative");
-  if (method == RepulsionMethod::tree) {
-    throw UsageError("the method 'tree' runs on the CPU only; expected 'exact' with --device cuda");
-  }
-  return std::make_unique<ExactRepulsion>(*this, points);
+void require_map(const char* operation, ConstMat y, ConstMat force, std::int64_t points,
+                 std::int64_t dimensions) {
+  require(y.rows == points && y.columns == dimensions && force.rows == points &&
+              force.columns == dimensions,
+          operation, "y and force of as many points and dimensions as it was made for");
 }
 
-RepulsionMethod CudaBackend::best_repulsion(std::int64_t /*points*/) const {
-  return RepulsionMethod::exact;
+std::unique_ptr<Repulsion> CudaBackend::make_repulsion(RepulsionMethod method, std::int64_t points,
+                                                       std::int64_t dimensions) {
+  require(points >= 0, "make_repulsion", "a number of points that is not negative");
+  require(map_dimensions(dimensions), "make_repulsion", "a map of two or three dimensions");
+  switch (method) {
+    case RepulsionMethod::exact:
+      return std::make_unique<ExactRepulsion>(*this, points, dimensions);
+    case RepulsionMethod::fft:
+      require(dimensions == 2, "make_repulsion", "two dimensions for a grid");
+      return make_fft_repulsion(*this, points);
+    case RepulsionMethod::tree:
+      break;
+  }
+  throw UsageError(
+      "the method 'tree' runs on the CPU only; expected 'exact' or 'fft' with --device cuda");
+}
+
+RepulsionMethod CudaBackend::best_repulsion(std::int64_t points, std::int64_t dimensions,
+                                            double span) const {
+  if (dimensions != 2 || !(span <= widest_fft_span(points, false))) return RepulsionMethod::exact;
+  // Counted, not measured: the work of both methods over the rates that an H100's data sheet gives.
+  // Exact: eight float32 instructions a pair, 132 multiprocessors of 128 lanes at 1.75 GHz. The
+  // crossover is at 12,000 points in small maps, at 21,000 over a span of 300.
+  constexpr double pairs_a_second = 3.7e12;
+  const auto n = static_cast<double>(points);
+  const double exact_seconds = n * n / pairs_a_second;
+  return exact_seconds <= fft_repulsion_seconds(points, span) ? RepulsionMethod::exact
+                                                              : RepulsionMethod::fft;
 }
 
 }  // namespace hourglass::cuda

@@ -3,6 +3,8 @@
 // rounding.
 #include "kernels/cuda/blas.hpp"
 
+#include <cuda_runtime.h>
+
 namespace hourglass::cuda {
 
 Blas::Blas(Heap& heap, cudaStream_t) : heap_(&heap) {}
@@ -12,32 +14,37 @@ Blas::~Blas() = default;
 void Blas::gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
                 std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
                 std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
-  const bool a_turned = transpose_a == Transpose::yes;
-  const bool b_turned = transpose_b == Transpose::yes;
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = 0; j < n; ++j) {
-      double sum = 0.0;
-      for (std::int64_t l = 0; l < k; ++l) {
-        sum += static_cast<double>(a_turned ? a[l * lda + i] : a[i * lda + l]) *
-               static_cast<double>(b_turned ? b[j * ldb + l] : b[l * ldb + j]);
+  sim::enqueue([=] {
+    const bool a_turned = transpose_a == Transpose::yes;
+    const bool b_turned = transpose_b == Transpose::yes;
+    for (std::int64_t i = 0; i < m; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) {
+        double sum = 0.0;
+        for (std::int64_t l = 0; l < k; ++l) {
+          sum += static_cast<double>(a_turned ? a[l * lda + i] : a[i * lda + l]) *
+                 static_cast<double>(b_turned ? b[j * ldb + l] : b[l * ldb + j]);
+        }
+        float& out = c[i * ldc + j];
+        const double before =
+            beta != 0.0f ? static_cast<double>(beta) * static_cast<double>(out) : 0;
+        out = static_cast<float>(static_cast<double>(alpha) * sum + before);
       }
-      float& out = c[i * ldc + j];
-      const double before = beta != 0.0f ? static_cast<double>(beta) * static_cast<double>(out) : 0;
-      out = static_cast<float>(static_cast<double>(alpha) * sum + before);
     }
-  }
+  });
 }
 
 void Blas::gram(std::int64_t n, std::int64_t k, double alpha, const double* a, double beta,
                 double* c) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = i; j < n; ++j) {
-      double sum = 0.0;
-      for (std::int64_t l = 0; l < k; ++l)
-        sum += a[l * n + i] * a[l * n + j];
-      c[i * n + j] = alpha * sum + (beta != 0.0 ? beta * c[i * n + j] : 0.0);
+  sim::enqueue([=] {
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = i; j < n; ++j) {
+        double sum = 0.0;
+        for (std::int64_t l = 0; l < k; ++l)
+          sum += a[l * n + i] * a[l * n + j];
+        c[i * n + j] = alpha * sum + (beta != 0.0 ? beta * c[i * n + j] : 0.0);
+      }
     }
-  }
+  });
 }
 
 }  // namespace hourglass::cuda

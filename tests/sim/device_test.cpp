@@ -2,12 +2,14 @@
 // cannot be used, memory that runs out.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "hourglass/error.hpp"
 #include "kernels/backend.hpp"
+#include "kernels/buffer.hpp"
 #include "kernels/cuda/backend.hpp"
 #include "tests/sim/machine.hpp"
 
@@ -33,7 +35,6 @@ class Machine : public testing::Test {
     now.memory_bytes = before_.memory_bytes;
     now.memory_pools = before_.memory_pools;
     now.idle_in_pool = 0;
-    now.capturing = false;
     now.fail_next.clear();
     cudaSetDevice(0);
   }
@@ -173,23 +174,100 @@ TEST_F(Machine, GivesBackAllThatItTook) {
   EXPECT_EQ(machine().allocated_bytes, before);
 }
 
-TEST_F(Machine, WorkspaceDoesNotGrowInACapture) {
-  CudaBackend backend(0);
-  void* x = backend.allocate(std::size_t{4} * 300 * 40);
-  void* mean = backend.allocate(2 * 8 * 40);
-  backend.fill(x, 0, std::size_t{4} * 300 * 40);
-  auto* columns = static_cast<double*>(mean);
-  const auto statistics = [&] {
-    backend.column_statistics({x, false, 300, 40}, {columns, 40}, {columns + 40, 40});
+/// A backend and operations on 300 rows of 40 features, which need workspace.
+struct Statistics {
+  CudaBackend backend{0};
+  Buffer<float> x{backend, std::vector<float>(300 * 40, 1.0f)};
+  Buffer<double> results{backend, 2 * 40};
+
+  void operator()() {
+    backend.column_statistics({x.data(), false, 300, 40}, results.span(0, 40),
+                              results.span(40, 40));
+  }
+};
+
+TEST_F(Machine, WorkspaceDoesNotGrowInASequence) {
+  Statistics statistics;
+  const auto record = [&] { return statistics.backend.record([&] { statistics(); }); };
+  expect_error([&] { (void)record(); }, {"workspace must grow", "run them once by themselves"});
+  EXPECT_EQ(machine().graphs, 0);
+  statistics();  // the backend is as usable as it was
+  EXPECT_EQ(statistics.results.download(1).front(), 1.0);
+  statistics.results.zero();
+  const auto sequence = record();
+  EXPECT_EQ(statistics.results.download(1).front(), 0.0) << "recorded, not run";
+  sequence->run(1);
+  EXPECT_EQ(statistics.results.download(1).front(), 1.0);
+}
+
+TEST_F(Machine, ASequenceNeitherAllocatesNorWaits) {
+  Statistics statistics;
+  CudaBackend& backend = statistics.backend;
+  float value = 0.0f;
+  const auto refused = [&](const std::function<void()>& operation, const std::string& call) {
+    expect_error([&] { (void)backend.record(operation); },
+                 {call + " within operations that are recorded", "neither allocate nor wait"});
+    EXPECT_EQ(machine().graphs, 0) << call;
+    backend.synchronize();  // no longer in capture
   };
-  machine().capturing = true;
-  expect_error(statistics, {"run the sequence once before it is captured"});
-  machine().capturing = false;
+  refused([&] { (void)backend.allocate(100); }, "allocate");
+  refused([&] { backend.upload(statistics.x.data(), &value, sizeof value); }, "upload");
+  refused([&] { backend.download(&value, statistics.x.data(), sizeof value); }, "download");
+  refused([&] { backend.synchronize(); }, "synchronize");
+  refused([&] { (void)backend.record([] {}); }, "record");
+  // What the runtime itself finds.
+  expect_error([&] { (void)backend.record([&] { cudaStreamSynchronize(backend.stream()); }); },
+               {"kernels/cuda/sequence.cpp", "cudaStreamEndCapture",
+                "cudaErrorStreamCaptureInvalidated", "allocated or waited while it was recorded"});
+  EXPECT_THROW((void)backend.record([] { throw UsageError("of the operations' own"); }),
+               UsageError);
   statistics();
-  machine().capturing = true;
+  EXPECT_EQ(statistics.results.download(1).front(), 1.0);
+  EXPECT_EQ(machine().graphs, 0);
+}
+
+TEST_F(Machine, SequencesNameTheCallThatFailed) {
+  Statistics statistics;
   statistics();
-  backend.release(x);
-  backend.release(mean);
+  for (const char* call : {"cudaStreamBeginCapture", "cudaGraphInstantiate"}) {
+    machine().fail_next[call] = cudaErrorIllegalAddress;
+    expect_error([&] { (void)statistics.backend.record([&] { statistics(); }); },
+                 {"kernels/cuda/sequence.cpp", call});
+    EXPECT_EQ(machine().graphs, 0);
+  }
+  const auto sequence = statistics.backend.record([&] { statistics(); });
+  EXPECT_EQ(machine().graphs, 1) << "the executable alone";
+  machine().fail_next["cudaGraphLaunch"] = cudaErrorIllegalAddress;
+  expect_error([&] { sequence->run(1); }, {"kernels/cuda/sequence.cpp", "cudaGraphLaunch"});
+}
+
+TEST_F(Machine, ASequenceIsGivenBack) {
+  Statistics statistics;
+  statistics();
+  auto sequence = statistics.backend.record([&] { statistics(); });
+  sequence.reset();
+  EXPECT_EQ(machine().graphs, 0);
+}
+
+TEST_F(Machine, AGridTooLargeForTheMemoryIsToldAndGone) {
+  CudaBackend backend(0);
+  const auto repulsion = backend.make_repulsion(RepulsionMethod::fft, 2, 2);
+  Buffer<float> y(backend, std::vector<float>{0.0f, 0.0f, 1.0f, 0.0f}), force(backend, 4);
+  Buffer<double> partition(backend, 1);
+  const auto has_no_grid = [&] {
+    repulsion->evaluate(y.matrix(2, 2), force.matrix(2, 2), partition.data());
+    return std::isnan(partition.download().front());
+  };
+  EXPECT_TRUE(has_no_grid()) << "before it is prepared";
+  machine().memory_bytes = machine().allocated_bytes + (1 << 20);
+  const MapBounds wide{{0.0f, 0.0f, 0.0f}, {500.0f, 1.0f, 0.0f}};
+  expect_error([&] { repulsion->prepare(wide); }, {"no memory for"});
+  EXPECT_TRUE(has_no_grid());
+  repulsion->prepare({{0.0f, 0.0f, 0.0f}, {1e9f, 1.0f, 0.0f}});
+  EXPECT_TRUE(has_no_grid()) << "too wide for any";
+  repulsion->prepare({{0.0f, 0.0f, 0.0f}, {1.0f, 0.0f, 0.0f}});
+  repulsion->evaluate(y.matrix(2, 2), force.matrix(2, 2), partition.data());
+  EXPECT_NEAR(partition.download().front(), 1.0, 0.02);
 }
 
 TEST_F(Machine, ThePluginRefusesAnotherVersion) {

@@ -17,7 +17,7 @@ struct Machine {
   std::size_t memory_bytes = std::size_t{4} << 30;  ///< of every device
   bool memory_pools = true;
   std::size_t idle_in_pool = 0;  ///< held by the pool of a device, though nobody uses it
-  bool capturing = false;        ///< what streams say
+  int graphs = 0;                ///< and executables of them, that were not given back
   Order order = Order::forward;  ///< of the launches on streams that are created from now on
   /// The next call of a function of this name fails so, once.
   std::map<std::string, cudaError_t> fail_next;

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "host/workspace.hpp"
 #include "hourglass/autoencoder.hpp"
 #include "hourglass/error.hpp"
 #include "hourglass/memory.hpp"
@@ -135,6 +136,28 @@ TEST(MemoryPlans, OfTsne) {
     options.exaggeration_iterations = 1;
     expect_planned(tsne_memory(gpu(), x, options),
                    [&](Device& device) { (void)tsne(device, x, options); });
+  }
+}
+
+TEST(MemoryPlans, OfEveryWayOfRepulsion) {
+  constexpr std::int64_t n = 1300;
+  const WorkspaceModel plan(false, 1);
+  for (const std::int64_t dimensions : {2, 3}) {
+    for (const double span : {1.0, 40.0, 120.0}) {
+      for (const RepulsionMethod method : {RepulsionMethod::exact, RepulsionMethod::fft}) {
+        if (method == RepulsionMethod::fft && dimensions == 3) continue;
+        cuda::CudaBackend backend(0);
+        const std::size_t before = sim::machine().allocated_bytes;
+        const auto repulsion = backend.make_repulsion(method, n, dimensions);
+        MapBounds bounds;
+        bounds.high[0] = static_cast<float>(span);
+        repulsion->prepare(bounds);
+        const std::size_t taken = sim::machine().allocated_bytes - before;
+        const std::uint64_t planned = plan.repulsion(method, n, dimensions, span);
+        EXPECT_LE(taken, planned) << dimensions << "-D, span " << span;
+        EXPECT_LE(planned, taken + taken / 4 + (64 << 10)) << dimensions << "-D, span " << span;
+      }
+    }
   }
 }
 

@@ -204,22 +204,9 @@ class Operations {
     keep("columns", columns);
     keep("affinities", values);
 
-    Buffer<float> y = normals(2 * n), attraction(backend_, 2 * n), repulsion(backend_, 2 * n);
-    Buffer<double> partition(backend_, 1), kl(backend_, 1);
-    backend_.tsne_attraction(as_const(affinities), y.matrix(n, 2), attraction.matrix(n, 2));
-    backend_.make_repulsion(RepulsionMethod::exact, n)
-        ->evaluate(y.matrix(n, 2), repulsion.matrix(n, 2), partition.data());
-    keep("attraction", attraction);
-    keep("repulsion", repulsion);
-    keep("partition", partition);
-    backend_.tsne_kl(as_const(affinities), y.matrix(n, 2), kl.data());
-    keep("kl", kl);
-    Buffer<float> step = zeros<float>(2 * n);
-    Buffer<float> gains = filled(std::vector<float>(static_cast<std::size_t>(2 * n), 1.0f));
-    Buffer<TsneSchedule> schedule = filled(std::vector<TsneSchedule>(1));
-    backend_.tsne_update(attraction.matrix(n, 2), repulsion.matrix(n, 2), partition.data(),
-                         schedule.data(), y.matrix(n, 2), step.matrix(n, 2), gains.matrix(n, 2));
-    keep("y", y);
+    for (const std::int64_t dimensions : {2, 3})
+      iteration(as_const(affinities), dimensions);
+    permutation(as_const(affinities));
 
     std::vector<std::int32_t> labels(static_cast<std::size_t>(n));
     for (std::size_t i = 0; i < labels.size(); ++i)
@@ -230,15 +217,85 @@ class Operations {
     keep("sums", sums);
   }
 
+  /// What an iteration of t-SNE does, recorded; new points in a map; the divergence.
+  void iteration(ConstCsrView affinities, std::int64_t dimensions) {
+    const std::int64_t n = affinities.rows;
+    const std::int64_t size = dimensions * n;
+    Buffer<float> y = normals(size), next(backend_, size), force(backend_, size);
+    Buffer<float> step = zeros<float>(size);
+    Buffer<float> gains = filled(std::vector<float>(static_cast<std::size_t>(size), 1.0f));
+    TsneSchedule slow;  // so that steps do not magnify what float32 rounds
+    slow.learning_rate = 1.0f;
+    Buffer<TsneSchedule> schedule = filled(std::vector<TsneSchedule>{slow});
+    Buffer<double> partition(backend_, 1), kl(backend_, 1);
+    const auto repulsion = backend_.make_repulsion(RepulsionMethod::exact, n, dimensions);
+    const auto advance = [&](Buffer<float>& from, Buffer<float>& to) {
+      repulsion->evaluate(from.matrix(n, dimensions), force.matrix(n, dimensions),
+                          partition.data());
+      backend_.tsne_step(affinities, from.matrix(n, dimensions), force.matrix(n, dimensions),
+                         partition.data(), schedule.data(), from.matrix(n, dimensions),
+                         to.matrix(n, dimensions), step.matrix(n, dimensions),
+                         gains.matrix(n, dimensions));
+    };
+    advance(y, next);
+    keep("force", force);
+    keep("partition", partition);
+    const auto twice = backend_.record([&] {
+      advance(next, y);
+      advance(y, next);
+    });
+    twice->run(2);
+    keep("map after five steps", next);
+    keep("step", step);
+    keep("gains", gains);
+    for (const double* given :
+         {static_cast<const double*>(nullptr), static_cast<const double*>(partition.data())}) {
+      backend_.tsne_kl(affinities, next.matrix(n, dimensions), given, kl.data());
+      keep("kl", kl);
+    }
+    Buffer<float> new_points = normals(7 * dimensions), field(backend_, 7 * dimensions);
+    backend_.tsne_field(new_points.matrix(7, dimensions), next.matrix(n, dimensions),
+                        field.matrix(7, dimensions));
+    keep("field", field);
+  }
+
+  void permutation(ConstCsrView affinities) {
+    const std::int64_t n = affinities.rows;
+    for (const std::int64_t dimensions : {2, 3}) {
+      Buffer<float> y = normals(dimensions * n);
+      Buffer<std::int32_t> order(backend_, n);
+      backend_.locality_order(y.matrix(n, dimensions), order.span());
+      keep("order", order);
+      Buffer<std::int64_t> offsets(backend_, n + 1);
+      Buffer<std::int32_t> columns = zeros<std::int32_t>(affinities.capacity);
+      Buffer<float> values = zeros<float>(affinities.capacity);
+      backend_.permute_affinities(
+          affinities, std::as_const(order).span(),
+          {offsets.data(), columns.data(), values.data(), n, affinities.capacity});
+      keep("permuted offsets", offsets);
+      keep("permuted columns", columns);
+      keep("permuted affinities", values);
+    }
+  }
+
   /// Enough points that a block goes through several tiles of them.
   void map() {
     const std::int64_t n = 520;
     Buffer<float> y = normals(2 * n), force(backend_, 2 * n);
     Buffer<double> partition(backend_, 1), kl(backend_, 1);
-    backend_.make_repulsion(RepulsionMethod::exact, n)
-        ->evaluate(y.matrix(n, 2), force.matrix(n, 2), partition.data());
-    keep("force of many", force);
-    keep("partition of many", partition);
+    for (const RepulsionMethod method : {RepulsionMethod::exact, RepulsionMethod::fft}) {
+      const auto repulsion = backend_.make_repulsion(method, n, 2);
+      repulsion->prepare({{-5.0f, -5.0f, 0.0f}, {5.0f, 5.0f, 0.0f}});
+      repulsion->evaluate(y.matrix(n, 2), force.matrix(n, 2), partition.data());
+      keep("force of many", force);
+      keep("partition of many", partition);
+    }
+    Buffer<std::int32_t> order(backend_, n);
+    backend_.locality_order(y.matrix(n, 2), order.span());
+    keep("order of many", order);
+    Buffer<float> field(backend_, 2 * n), sources = normals(2 * n);
+    backend_.tsne_field(y.matrix(n, 2), sources.matrix(n, 2), field.matrix(n, 2));
+    keep("field of many", field);
     std::vector<std::int64_t> offset(static_cast<std::size_t>(n + 1));
     std::vector<std::int32_t> column(static_cast<std::size_t>(n));
     for (std::size_t i = 0; i < column.size(); ++i) {
@@ -248,7 +305,7 @@ class Operations {
     Buffer<std::int64_t> offsets = filled(offset);
     Buffer<std::int32_t> columns = filled(column);
     Buffer<float> values = filled(std::vector<float>(column.size(), 1.0f / static_cast<float>(n)));
-    backend_.tsne_kl({offsets.data(), columns.data(), values.data(), n, n}, y.matrix(n, 2),
+    backend_.tsne_kl({offsets.data(), columns.data(), values.data(), n, n}, y.matrix(n, 2), nullptr,
                      kl.data());
     keep("kl of many", kl);
   }

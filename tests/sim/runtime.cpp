@@ -1,6 +1,7 @@
-// The CUDA runtime of the model: everything happens at once, in the order of the calls. Device
-// memory is host memory, exactly as long as was asked for (so that AddressSanitizer knows its end)
-// and full of NaN bits.
+// The CUDA runtime of the model: everything happens at once, in the order of the calls; what a
+// stream in capture is asked for becomes a part of a graph and happens when that is launched.
+// Device memory is host memory, exactly as long as was asked for (so that AddressSanitizer knows
+// its end) and full of NaN bits.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -19,8 +20,25 @@ struct CUevent_st {
   std::chrono::steady_clock::time_point time;
 };
 
+/// What to do, in order.
+struct CUgraph_st {
+  std::vector<std::function<void()>> nodes;
+};
+
+struct CUgraphExec_st {
+  std::vector<std::function<void()>> nodes;
+};
+
 namespace hourglass::sim {
 namespace {
+
+/// The stream in capture: one at a time, whichever thread asks.
+struct Recording {
+  cudaStream_t stream = nullptr;
+  bool invalid = false;  ///< something was asked for that no graph can hold
+  std::vector<std::function<void()>> nodes;
+};
+Recording recording;
 
 constexpr std::size_t static_shared_limit = 48 * 1024;
 constexpr std::size_t dynamic_shared_limit = 227 * 1024;
@@ -46,6 +64,14 @@ cudaError_t refuse(cudaError_t error) {
   return error;
 }
 
+/// The error of a call that waits or takes memory while a stream is in capture, which it spoils;
+/// else success.
+cudaError_t outside_captures() {
+  if (recording.stream == nullptr) return cudaSuccess;
+  recording.invalid = true;
+  return refuse(cudaErrorStreamCaptureUnsupported);
+}
+
 /// Throws unless [address, address + bytes) lies in one allocation.
 void require_device_memory(const char* call, const void* address, std::size_t bytes) {
   const auto& all = machine().allocations;
@@ -67,30 +93,42 @@ Machine& machine() {
   return one;
 }
 
+void enqueue(std::function<void()> work) {
+  if (recording.stream != nullptr) {
+    recording.nodes.push_back(std::move(work));
+  } else {
+    work();
+  }
+}
+
 void name_next_launch(const char* kernel) {
   next_kernel = kernel;
 }
 
 void renew_workspace(void* memory, std::size_t bytes) {
+  enqueue([memory, bytes] {
 #if HOURGLASS_SIM_ASAN
-  __asan_unpoison_memory_region(memory, bytes);
+    __asan_unpoison_memory_region(memory, bytes);
 #endif
-  // What was in it before may be any number: NaN bits and zeros by turns, so that the two equal
-  // runs of a parity test differ where one is used.
-  static bool zeros = false;
-  zeros = !zeros;
-  VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
-  std::memset(memory, zeros ? 0 : 0xff, bytes);
-  VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
+    // What was in it before may be any number: NaN bits and zeros by turns, so that the two equal
+    // runs of a parity test differ where one is used.
+    static bool zeros = false;
+    zeros = !zeros;
+    VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
+    std::memset(memory, zeros ? 0 : 0xff, bytes);
+    VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
+  });
 }
 
 void guard_gap([[maybe_unused]] void* begin, [[maybe_unused]] void* end) {
-  [[maybe_unused]] const auto bytes =
-      static_cast<std::size_t>(static_cast<std::byte*>(end) - static_cast<std::byte*>(begin));
+  enqueue([=] {
+    [[maybe_unused]] const auto bytes =
+        static_cast<std::size_t>(static_cast<std::byte*>(end) - static_cast<std::byte*>(begin));
 #if HOURGLASS_SIM_ASAN
-  __asan_poison_memory_region(begin, bytes);
+    __asan_poison_memory_region(begin, bytes);
 #endif
-  VALGRIND_MAKE_MEM_NOACCESS(begin, bytes);
+    VALGRIND_MAKE_MEM_NOACCESS(begin, bytes);
+  });
 }
 
 cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel,
@@ -111,14 +149,17 @@ cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel,
   const std::size_t limit =
       allowed != dynamic_shared_limits.end() ? allowed->second : static_shared_limit;
   if (launch.shared_bytes > limit) return refuse(cudaErrorInvalidValue);
-  run_grid(launch, thread);
+  enqueue([launch, thread] { run_grid(launch, thread); });
   return cudaSuccess;
 }
 
 }  // namespace hourglass::sim
 
+using hourglass::sim::enqueue;
 using hourglass::sim::machine;
 using hourglass::sim::ordered;
+using hourglass::sim::outside_captures;
+using hourglass::sim::recording;
 using hourglass::sim::refuse;
 
 const char* cudaGetErrorName(cudaError_t error) {
@@ -131,6 +172,10 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorIllegalAddress:
       return "cudaErrorIllegalAddress";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
     default:
       return "cudaError";
   }
@@ -212,6 +257,7 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, vo
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   if (const cudaError_t error = ordered("cudaMalloc"); error != cudaSuccess) return error;
+  if (const cudaError_t error = outside_captures(); error != cudaSuccess) return error;
   if (bytes > machine().memory_bytes - machine().allocated_bytes ||
       posix_memalign(memory, 256, bytes) != 0) {
     return refuse(cudaErrorMemoryAllocation);
@@ -226,6 +272,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
 
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
+  if (const cudaError_t error = outside_captures(); error != cudaSuccess) return error;
   const auto found = machine().allocations.find(memory);
   if (found == machine().allocations.end()) {
     throw hourglass::sim::Fault("cudaFree: memory that is not allocated");
@@ -266,13 +313,13 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   if (kind != cudaMemcpyHostToDevice) {
     hourglass::sim::require_device_memory("cudaMemcpyAsync from", from, bytes);
   }
-  std::memcpy(to, from, bytes);
+  enqueue([=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t) {
   hourglass::sim::require_device_memory("cudaMemsetAsync", memory, bytes);
-  std::memset(memory, value, bytes);
+  enqueue([=] { std::memset(memory, value, bytes); });
   return cudaSuccess;
 }
 
@@ -286,12 +333,64 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (stream != nullptr && stream == recording.stream) return outside_captures();
   return ordered("cudaStreamSynchronize");
 }
 
-cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
-  *status = machine().capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = stream == nullptr || stream != recording.stream ? cudaStreamCaptureStatusNone
+            : recording.invalid                             ? cudaStreamCaptureStatusInvalidated
+                                                            : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (const cudaError_t error = ordered("cudaStreamBeginCapture"); error != cudaSuccess) {
+    return error;
+  }
+  if (stream == nullptr || recording.stream != nullptr) {
+    return refuse(cudaErrorStreamCaptureUnsupported);
+  }
+  recording = {.stream = stream, .invalid = false, .nodes = {}};
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (stream == nullptr || stream != recording.stream) return refuse(cudaErrorInvalidValue);
+  const auto ended = std::exchange(recording, {});
+  if (ended.invalid) return refuse(cudaErrorStreamCaptureInvalidated);
+  *graph = new CUgraph_st{ended.nodes};
+  ++machine().graphs;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+  if (const cudaError_t error = ordered("cudaGraphInstantiate"); error != cudaSuccess) return error;
+  *executable = new CUgraphExec_st{graph->nodes};
+  ++machine().graphs;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  if (const cudaError_t error = ordered("cudaGraphLaunch"); error != cudaSuccess) return error;
+  if (const cudaError_t error = outside_captures(); error != cudaSuccess) return error;
+  for (const auto& node : executable->nodes)
+    node();
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  --machine().graphs;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  --machine().graphs;
   return cudaSuccess;
 }
 
@@ -316,7 +415,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t) {
-  return cudaSuccess;
+  return outside_captures();
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {

@@ -222,7 +222,7 @@ class Whole(unittest.TestCase):
                     self.pretend(root / place / name, name, trouble)
             for name in ("train_test", "train_slow_test", "golden_test"):
                 self.pretend(root / "build" / name, "parity_test", "")
-            (root / "build" / "libhourglass_cuda.so").write_bytes(b"\0libcublas.so.13\0")
+            (root / "build" / "libhourglass_cuda.so").write_bytes(b"\0libcublas.so.13\0libcufft.so.12\0")
             (root / "packed.json").write_text('{"commit": "abc123", "cuda": "13.0.88", "architectures": "90-real"}')
             for name in without:
                 (root / name).unlink()
@@ -261,7 +261,7 @@ class Whole(unittest.TestCase):
         self.assertEqual(sorted(self.files), [f"nvidia-pretender-9/{date}.{e}" for e in ("json", "log", "md")])
         page = self.files[f"nvidia-pretender-9/{date}.md"]
         for expected in (f"# NVIDIA Pretender 9, {date}: green", "| commit | abc123 |", "580.1, CUDA 13.0", "sm_90",
-                         "libcublas.so.13", "| cpu/adam/50992/warm | 15.3 us | 93.6 G | 40.1 G |", "| simple | 95 % |",
+                         "libcublas.so.13, libcufft.so.12", "| cpu/adam/50992/warm | 15.3 us | 93.6 G | 40.1 G |", "| simple | 95 % |",
                          "## Beside peers"):
             self.assertIn(expected, page)
         self.assertIn("12 passed, 0 failed, 0 incomplete: green", said)
@@ -315,6 +315,29 @@ class Whole(unittest.TestCase):
                 self.assertIn(line, said)
         self.assertEqual(self.run_check("no gpu", 8, "--probe")[0], 4)
         self.assertEqual(self.run_check("", 8, "--probe")[0], 0)
+
+    def test_libraries_of_wheels_are_found_in_a_folder_each(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for place, name in (("cublas", "libcublas.so.13"), ("cufft", "libcufft.so.12"), ("build", "module")):
+                (root / place).mkdir()
+                (root / place / name).write_bytes(b"")
+            (root / "build" / "libhourglass_cuda.so").write_bytes(b"libcufft.so.12\0libcublas.so.13")
+
+            def why(check):
+                there = all(str(root / place) in check.library_path.split(":") for place in ("cublas", "cufft"))
+                return "" if there else "libcufft.so.12: cannot open shared object file"
+
+            for places, found in ((["cublas", "cufft"], True), (["cublas"], False)):
+                check = gpu_check.Check(root, root, 60.0)
+                with mock.patch.object(gpu_check, "why_no_cuda", why), \
+                        mock.patch.object(gpu_check, "query_gpu", lambda environment: {"name": "P", "driver": "1"}), \
+                        mock.patch.object(gpu_check, "cuda_folders", lambda: [root / place for place in places]):
+                    if found:
+                        gpu_check.find_device(check)
+                    else:
+                        with self.assertRaisesRegex(gpu_check.NoDevice, "^libcufft.so.12 was not found"):
+                            gpu_check.find_device(check)
 
     def test_cublas_is_looked_for_where_cuda_puts_it(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -85,7 +85,7 @@ class Check:
         self.environment = dict(os.environ, HOURGLASS_REQUIRE_GPU="1", PYTHONUNBUFFERED="1")
         self.environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi numbers them
         self.environment.setdefault("CUDA_VISIBLE_DEVICES", "0")
-        self.library_path = ""  # where cuBLAS is, if the loader does not know by itself
+        self.library_path = ""  # where cuBLAS and cuFFT are, if the loader does not know by itself
         self.cuda_device: dict = {}  # as `hourglass devices` describes it
         self.steps: list[Step] = []
         self.running: set[subprocess.Popen] = set()
@@ -97,10 +97,10 @@ class Check:
     def left(self) -> float:
         return self.limit - (time.monotonic() - self.begin)
 
-    def run(self, *command, limit: float, with_cublas: bool = True, **variables) -> Done:
+    def run(self, *command, limit: float, with_cuda: bool = True, **variables) -> Done:
         """Runs a command for at most `limit` seconds and keeps what it says in the log."""
         environment = dict(self.environment, **variables)
-        if self.library_path and with_cublas:
+        if self.library_path and with_cuda:
             environment["LD_LIBRARY_PATH"] = self.library_path
         words = [str(word) for word in command]
         begin = time.monotonic()
@@ -243,37 +243,41 @@ def find_tool(name: str) -> str | None:
     return next((place for place in places if os.access(place, os.X_OK)), None)
 
 
-def cublas_name(module: pathlib.Path) -> str:
-    """libcublas.so.N, the one that the backend was linked with."""
-    match = re.search(rb"libcublas\.so\.\d+", module.read_bytes())
-    return match[0].decode() if match else "libcublas.so"
+def cuda_libraries(module: pathlib.Path) -> list[str]:
+    """libcublas.so.N and libcufft.so.N, those that the backend was linked with."""
+    found = re.findall(rb"lib(?:cublas|cufft)\.so\.\d+", module.read_bytes())
+    return sorted({name.decode() for name in found}) or ["libcublas.so"]
 
 
 def find_device(check: Check) -> dict:
-    """Makes the backend load, and returns what nvidia-smi and it say. cuBLAS is the one library of CUDA that it needs and
-    that is too big to bring along. Raises NoDevice."""
+    """Makes the backend load, and returns what nvidia-smi and it say. cuBLAS and cuFFT are the libraries of CUDA that it
+    needs and that are too big to bring along. Raises NoDevice."""
     gpu = query_gpu(check.environment)
     module = check.build / "libhourglass_cuda.so"
     if not module.is_file():
         raise NoDevice(f"{module} is not there: the tree was built without the CUDA backend")
     reason = why_no_cuda(check)
     if reason and "cannot open shared object file" in reason:
-        wanted = cublas_name(module)
-        others = set()
-        for folder in cuda_folders():
-            others.update(path.name for path in folder.glob("libcublas.so.*") if re.fullmatch(r"libcublas\.so\.\d+",
-                                                                                              path.name))
-            if not (folder / wanted).exists():
-                continue
-            check.library_path = ":".join(filter(None, (str(folder), os.environ.get("LD_LIBRARY_PATH"))))
+        wanted = cuda_libraries(module)
+        folders = cuda_folders()
+        holders = {name: [folder for folder in folders if (folder / name).exists()] for name in wanted}
+        missing = [name for name in wanted if not holders[name]]
+        for folder in holders[wanted[0]] if not missing else []:
+            # A toolkit has them in one folder, Python's wheels may have one for each.
+            places = [folder if folder in holders[name] else holders[name][0] for name in wanted]
+            paths = dict.fromkeys([*map(str, places), os.environ.get("LD_LIBRARY_PATH", "")])
+            check.library_path = ":".join(filter(None, paths))
             if (reason := why_no_cuda(check)) == "":
                 break
         else:
             check.library_path = ""
-            if "libcublas" in reason:
-                raise NoDevice(f"{wanted} was not found in CUDA_HOME, /usr/local/cuda*, /opt/cuda or Python's nvidia "
-                               f"wheels{'; there is ' + ', '.join(sorted(others)) if others else ''}: install that "
-                               "version's cuBLAS, or name its folder in LD_LIBRARY_PATH")
+            if any(name.split(".")[0] in reason for name in wanted):
+                pattern = "|".join(re.escape(name.split(".")[0]) + r"\.so\.\d+" for name in missing or wanted)
+                others = sorted({path.name for folder in folders for path in folder.glob("lib*.so.*")
+                                 if re.fullmatch(pattern, path.name)})
+                raise NoDevice(f"{' and '.join(missing or wanted)} was not found in CUDA_HOME, /usr/local/cuda*, /opt/cuda "
+                               f"or Python's nvidia wheels{'; there is ' + ', '.join(others) if others else ''}: install "
+                               "that version, or name its folder in LD_LIBRARY_PATH")
     if reason:
         raise NoDevice(f"{gpu['name']}, driver {gpu['driver']}: {reason}")
     if gpu["name"] == UNKNOWN_GPU:
@@ -465,7 +469,7 @@ def run_peers(check: Check, result: dict, budget: float) -> str:
     limit = budget - (time.monotonic() - begin)
     done = check.run(python, check.root / "bench" / "peers" / "compare.py", "--hourglass", command, "--device", "cuda",
                      "--threads", len(os.sched_getaffinity(0)), "--repeat", 1, "--limit", round(0.4 * limit), "--out", out,
-                     limit=limit, with_cublas=False)
+                     limit=limit, with_cuda=False)
     if done.status is None:
         raise StepIncomplete(f"cut after {done.seconds:.0f} s")
     if done.status != 0:
@@ -607,7 +611,7 @@ def main() -> int:
         result = {"date": now.date().isoformat(), "time": now.isoformat(timespec="seconds"), "commit": tree["commit"],
                   "outcome": INCOMPLETE, "seconds": 0.0, "limit_seconds": check.limit, "device": gpu,
                   "machine": machine(), "backend": {"cuda": tree["cuda"], "architectures": tree["architectures"],
-                                                    "cublas": cublas_name(module)}, "steps": []}
+                                                    "libraries": ", ".join(cuda_libraries(module))}, "steps": []}
         print(f"{gpu['name']}, driver {gpu['driver']}; at most {options.minutes:g} minutes", file=sys.stderr, flush=True)
         data = check.run(check.build / "hourglass", "data", "mnist", limit=60)
         if data.status != 0:

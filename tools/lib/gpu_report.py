@@ -120,7 +120,7 @@ def page(result: dict) -> str:
         ["commit", result["commit"] or "unknown"],
         ["GPU", f"{device['name']}, {device['memory_mib']} MiB, sm_{device['compute_capability'].replace('.', '')}"],
         ["driver", f"{device['driver']}, CUDA {device['driver_cuda']}"],
-        ["backend", f"CUDA {result['backend']['cuda']}, {result['backend']['cublas']}, architectures "
+        ["backend", f"CUDA {result['backend']['cuda']}, {result['backend']['libraries']}, architectures "
                     f"{result['backend']['architectures']}"],
         ["machine", f"{about['processor']}, {about['cores']} cores; {about['system']}"],
         ["time", f"{result['seconds']:.0f} s of {result['limit_seconds']:.0f} s"],
