@@ -246,17 +246,20 @@ Neighbours given_neighbours(const char* who, Backend& backend, const NeighbourTa
 }
 
 Affinities affinities_from_neighbours(const char* who, Backend& backend, Neighbours neighbours,
-                                      double perplexity) {
+                                      std::span<const double> perplexities) {
   const std::int64_t n = neighbours.rows;
   const std::int64_t k = neighbours.k;
-  if (!(perplexity >= 1.0 && perplexity <= static_cast<double>(k))) {
-    throw UsageError(
-        fmt::format("{}: perplexity {}; of {} neighbours expected 1 to {}", who, perplexity, k, k));
+  if (perplexities.empty()) throw UsageError(fmt::format("{}: no perplexity", who));
+  for (const double perplexity : perplexities) {
+    if (!(perplexity >= 1.0 && perplexity <= static_cast<double>(k))) {
+      throw UsageError(fmt::format("{}: perplexity {}; of {} neighbours expected 1 to {}", who,
+                                   perplexity, k, k));
+    }
   }
   Affinities result;
   result.rows = n;
   result.neighbours = static_cast<int>(k);
-  result.perplexity = perplexity;
+  result.perplexity = perplexities.front();
   result.method = neighbours.method;
   result.recall = neighbours.recall;
   result.neighbours_seconds = neighbours.seconds;
@@ -265,9 +268,26 @@ Affinities affinities_from_neighbours(const char* who, Backend& backend, Neighbo
   const Clock::time_point start = Clock::now();
   Buffer<float> conditional(backend, n * k);
   Buffer<float> precision(backend, n);
-  backend.perplexity_search(std::as_const(neighbours.squared_distance).matrix(n, k),
-                            static_cast<float>(perplexity), conditional.matrix(n, k),
-                            precision.span());
+  const ConstMat distances = std::as_const(neighbours.squared_distance).matrix(n, k);
+  backend.perplexity_search(distances, static_cast<float>(perplexities.front()),
+                            conditional.matrix(n, k), precision.span());
+  if (perplexities.size() > 1) {
+    // The mean: sums of the others, scaled, as products with one number.
+    Buffer<float> other(backend, n * k);
+    const Buffer<float> one(backend, std::span<const float>(std::vector<float>{1.0f}));
+    const float share = 1.0f / static_cast<float>(perplexities.size());
+    for (std::size_t i = 1; i < perplexities.size(); ++i) {
+      backend.perplexity_search(distances, static_cast<float>(perplexities[i]), other.matrix(n, k),
+                                precision.span());
+      constexpr std::int64_t most = std::int64_t{1} << 30;  // of the rows of a product
+      for (std::int64_t first = 0; first < n * k; first += most) {
+        const std::int64_t count = std::min(most, n * k - first);
+        backend.gemm(Transpose::no, Transpose::no, share, {other.data() + first, count, 1},
+                     one.matrix(1, 1), i == 1 ? share : 1.0f,
+                     {conditional.data() + first, count, 1});
+      }
+    }
+  }
   neighbours.squared_distance = {};
   result.offsets = Buffer<std::int64_t>(backend, n + 1);
   result.columns = Buffer<std::int32_t>(backend, 2 * n * k);

@@ -3,38 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
-#include "host/data/neighbour_file.hpp"
 #include "hourglass/matrix.hpp"
+#include "hourglass/neighbours.hpp"
 #include "kernels/buffer.hpp"
 
 namespace hourglass {
-
-enum class NeighbourMethod {
-  automatic,   ///< best_neighbour_search()
-  exact,       ///< every pair
-  approximate  ///< among near clusters, with a measured recall (approximate_neighbours.hpp)
-};
-/// "auto", "exact" or "approximate"; UsageError for another word.
-[[nodiscard]] NeighbourMethod parse_neighbour_method(std::string_view name);
-[[nodiscard]] std::string_view name_of(NeighbourMethod method);
-
-enum class Metric {
-  euclidean,
-  /// Rows are scaled to unit length before all else, so that d^2 = |a - b|^2 = 2 - 2 cos(a, b).
-  cosine
-};
-/// "euclidean" or "cosine"; UsageError for another word.
-[[nodiscard]] Metric parse_metric(std::string_view name);
-[[nodiscard]] std::string_view name_of(Metric metric);
-
-struct NeighbourOptions {
-  NeighbourMethod method = NeighbourMethod::automatic;
-  Metric metric = Metric::euclidean;
-  std::uint64_t seed = 0;  ///< of the approximate search: of its clusters and its sample
-};
 
 /// The k nearest other rows of each row.
 struct Neighbours {
@@ -93,10 +71,18 @@ std::int64_t affinity_neighbours(std::int64_t points, double perplexity);
 [[nodiscard]] Neighbours given_neighbours(const char* who, Backend& backend,
                                           const NeighbourTable& table, std::int64_t k);
 
-/// P of neighbours, whose memory is given back on the way. Throws UsageError where the perplexity
-/// is not in [1, k].
+/// P of neighbours, whose memory is given back on the way; of several perplexities the mean of
+/// theirs. Throws UsageError where there is none or one is not in [1, k].
 [[nodiscard]] Affinities affinities_from_neighbours(const char* who, Backend& backend,
-                                                    Neighbours neighbours, double perplexity);
+                                                    Neighbours neighbours,
+                                                    std::span<const double> perplexities);
+
+[[nodiscard]] inline Affinities affinities_from_neighbours(const char* who, Backend& backend,
+                                                           Neighbours neighbours,
+                                                           double perplexity) {
+  return affinities_from_neighbours(who, backend, std::move(neighbours),
+                                    std::span<const double>(&perplexity, 1));
+}
 
 /// Both steps at once, with k = affinity_neighbours(). Throws what they throw, and UsageError as
 /// check_perplexity does.

@@ -196,11 +196,16 @@ std::uint64_t repulsion_bytes(const DeviceInfo& device, const WorkspaceModel& op
 
 MemoryPlan tsne_memory(const DeviceInfo& device, const DataShape& x, const TsneOptions& options) {
   constexpr const char* map = "map";
-  check_perplexity("t-SNE", x.rows, options.perplexity);
+  double perplexity = options.perplexities.empty() ? options.perplexity : 0.0;
+  for (const double one : options.perplexities)
+    perplexity = std::max(perplexity, one);
+  check_perplexity("t-SNE", x.rows, perplexity);
   MemoryTimeline memory(device);
   const std::int64_t n = x.rows;
-  const std::int64_t k = affinity_neighbours(n, options.perplexity);
-  const auto affinities = plan_affinities(memory, x, k);
+  const std::int64_t k = affinity_neighbours(n, perplexity);
+  const auto affinities = options.given_neighbours
+                              ? plan_given_affinities(memory, n, k)
+                              : plan_affinities(memory, x, k, options.neighbours);
 
   const std::int64_t d = options.dimensions;
   const auto result = memory.hold_on_host(map, bytes_of<float>({d, n}));

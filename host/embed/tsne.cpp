@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "host/embed/affinities.hpp"
+#include "host/embed/affinity_file.hpp"
 #include "host/embed/tsne_optimiser.hpp"
 #include "host/embed/tsne_start.hpp"
 #include "hourglass/error.hpp"
@@ -34,8 +35,14 @@ void require(bool holds, const char* option, double value, const char* expected)
     throw UsageError(fmt::format("t-SNE: {} is {}; expected {}", option, value, expected));
 }
 
+std::vector<double> perplexities_of(const TsneOptions& options) {
+  if (!options.perplexities.empty()) return options.perplexities;
+  return {options.perplexity};
+}
+
 void check_options(const TsneOptions& options, std::int64_t points) {
-  check_perplexity("t-SNE", points, options.perplexity);
+  for (const double perplexity : perplexities_of(options))
+    check_perplexity("t-SNE", points, perplexity);
   require(options.dimensions == 2 || options.dimensions == 3, "dimensions", options.dimensions,
           "2 or 3");
   if (options.method == TsneMethod::fft && options.dimensions != 2)
@@ -56,6 +63,31 @@ void check_options(const TsneOptions& options, std::int64_t points) {
           "0 or more, below 1");
   require(options.snapshot_every > 0 && options.snapshot_every % tsne_interval == 0,
           "snapshot every", options.snapshot_every, "a multiple of 50");
+}
+
+Affinities make_affinities(Backend& backend, const Matrix& x, const TsneOptions& options) {
+  const char* who = "t-SNE";
+  if (!options.load_affinities.empty()) {
+    Affinities loaded = load_affinities(options.load_affinities, backend);
+    if (loaded.rows != x.rows) {
+      throw InputError(fmt::format("{}: affinities of {} points; the data have {}",
+                                   options.load_affinities, loaded.rows, x.rows));
+    }
+    return loaded;
+  }
+  const std::vector<double> perplexities = perplexities_of(options);
+  const double largest = *std::max_element(perplexities.begin(), perplexities.end());
+  const std::int64_t k = affinity_neighbours(x.rows, largest);
+  NeighbourOptions search = options.neighbours;
+  search.seed = options.seed;
+  if (options.given_neighbours && options.given_neighbours->rows != x.rows) {
+    throw InputError(fmt::format("t-SNE: neighbours of {} points; the data have {}",
+                                 options.given_neighbours->rows, x.rows));
+  }
+  Neighbours neighbours = options.given_neighbours
+                              ? given_neighbours(who, backend, *options.given_neighbours, k)
+                              : find_neighbours(who, backend, x, k, search);
+  return affinities_from_neighbours(who, backend, std::move(neighbours), perplexities);
 }
 
 /// A state that a run of these options can go on from.
@@ -127,10 +159,13 @@ TsneResult tsne(Device& device, const Matrix& x, const TsneOptions& options) {
   tsne_memory(device.info(), x, options).check(device);
   Backend& backend = device.backend();
   const Range whole(backend, "tsne");
-  Affinities affinities = compute_affinities("t-SNE", backend, x, options.perplexity);
+  Affinities affinities = make_affinities(backend, x, options);
+  if (!options.save_affinities.empty()) save_affinities(options.save_affinities, affinities);
 
   TsneResult result;
   result.neighbours = affinities.neighbours;
+  result.neighbour_method = affinities.method;
+  result.recall = affinities.recall;
   result.neighbours_seconds = affinities.neighbours_seconds;
   result.affinities_seconds = affinities.affinities_seconds;
   result.early_learning_rate = effective_learning_rate(options, n, options.early_exaggeration);

@@ -38,6 +38,18 @@ MapBounds bounds_of(const Matrix& map) {
   return bounds;
 }
 
+/// A step takes off the mean of the map before it; the last step's drift is left.
+void centre(Matrix& map) {
+  for (std::int64_t c = 0; c < map.columns; ++c) {
+    double sum = 0;
+    for (std::int64_t i = 0; i < map.rows; ++i)
+      sum += map(i, c);
+    const auto mean = static_cast<float>(sum / static_cast<double>(map.rows));
+    for (std::int64_t i = 0; i < map.rows; ++i)
+      map(i, c) -= mean;
+  }
+}
+
 MapBounds widened(MapBounds bounds, float factor) {
   for (std::size_t c = 0; c < bounds.low.size(); ++c) {
     const float centre = 0.5f * (bounds.low[c] + bounds.high[c]);
@@ -386,6 +398,7 @@ void TsneOptimiser::take_snapshot() {
 
 void TsneOptimiser::run(TsneResult& result) {
   start_ = Clock::now();
+  result.iterations = iteration_;
   const bool watched = options_.progress || options_.snapshot || options_.stop_below > 0;
   while (iteration_ < options_.iterations && !result.stopped_early) {
     begin_interval();
@@ -403,6 +416,7 @@ void TsneOptimiser::run(TsneResult& result) {
     if (last || iteration_ % options_.snapshot_every == 0) take_snapshot();
     report(iteration_);
   }
+  if (result.iterations < iteration_) centre(map_);
   result.map = map_;
   result.methods = methods_;
   if (!methods_.empty()) result.method = methods_.back().method;

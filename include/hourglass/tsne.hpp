@@ -11,6 +11,7 @@
 
 #include "hourglass/device.hpp"
 #include "hourglass/matrix.hpp"
+#include "hourglass/neighbours.hpp"
 
 namespace hourglass {
 
@@ -65,6 +66,15 @@ struct TsneOptions {
   int dimensions = 2;  ///< of the map: 2 or 3
   /// Effective number of neighbours, 1 to (N - 1) / 3; for 2 to 4 points 1.
   double perplexity = 30;
+  /// Where not empty, instead of `perplexity`: the affinities are the mean of those at each, over
+  /// the neighbours of the largest.
+  std::vector<double> perplexities;
+  NeighbourOptions neighbours;
+  /// Instead of a search: at least min(N - 1, 3 perplexity) neighbours a row. The data then serve
+  /// the start alone, and may have no columns where that is not `pca`.
+  std::optional<NeighbourTable> given_neighbours;
+  std::string load_affinities;        ///< a file to take P from, instead of all of the above
+  std::string save_affinities;        ///< a file to write P to
   int iterations = 1000;              ///< in all
   int exaggeration_iterations = 250;  ///< the first of them
   double early_exaggeration = 12;
@@ -78,7 +88,7 @@ struct TsneOptions {
   TsneStart start = TsneStart::pca;
   Matrix given_start;  ///< N x dimensions, where start is `given`
   TsneMethod method = TsneMethod::automatic;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  ///< of the start, of jitters and of the approximate search
   /// After the exaggeration, stop where the KL divergence fell by less than this share of itself in
   /// an interval; 0 never stops. The rule looks at no quantity that grows with N.
   double stop_below = 0;
@@ -101,14 +111,16 @@ struct TsneResult {
   Matrix map;                   ///< N x dimensions, centred
   double kl_divergence = 0;     ///< the true one: all of P, exact partition
   bool exact_partition = true;  ///< false beyond most_points_of_exact_kl: by the method's own
-  TsneMethod method = TsneMethod::exact;  ///< of the last iteration
-  std::vector<TsneMethodUse> methods;     ///< all of them, in order
-  int neighbours = 0;                     ///< k of the affinities
-  double early_learning_rate = 0;         ///< effective
-  double learning_rate = 0;               ///< effective
-  int iterations = 0;                     ///< that were done
-  bool stopped_early = false;             ///< by stop_below
-  double span = 0;                        ///< the longest side of the map's bounding box
+  TsneMethod method = TsneMethod::exact;                      ///< of the last iteration
+  std::vector<TsneMethodUse> methods;                         ///< all of them, in order
+  int neighbours = 0;                                         ///< k of the affinities
+  NeighbourMethod neighbour_method = NeighbourMethod::exact;  ///< that was used
+  double recall = 1;                                          ///< of the approximate search
+  double early_learning_rate = 0;                             ///< effective
+  double learning_rate = 0;                                   ///< effective
+  int iterations = 0;                                         ///< that were done
+  bool stopped_early = false;                                 ///< by stop_below
+  double span = 0;  ///< the longest side of the map's bounding box
   /// Root mean square error of the repulsive forces at the end over their root mean square, against
   /// every pair in float64, at `force_sample` points; 0 by construction for `exact`.
   double force_error = 0;

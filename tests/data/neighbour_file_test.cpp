@@ -1,4 +1,4 @@
-#include "host/data/neighbour_file.hpp"
+#include "hourglass/neighbours.hpp"
 
 #include <gtest/gtest.h>
 

@@ -9,6 +9,7 @@
 
 #include "host/embed/affinities.hpp"
 #include "hourglass/error.hpp"
+#include "tests/oracle/neighbours.hpp"
 #include "tests/oracle/parity.hpp"
 #include "tests/oracle/tsne.hpp"
 
@@ -47,15 +48,22 @@ Matrix64 oracle_map(const oracle::Affinities& p, const Matrix& start, const Tsne
                     double early_rate, double rate) {
   oracle::TsneState state;
   state.y = widened(start);
-  state.step = Matrix64(start.rows, 2);
-  state.gains = Matrix64(start.rows, 2, 1.0);
+  state.step = Matrix64(start.rows, start.columns);
+  state.gains = Matrix64(start.rows, start.columns, 1.0);
   for (int i = 0; i < options.iterations; ++i) {
     const bool early = i < options.exaggeration_iterations;
     const oracle::RepulsionSum repulsion = oracle::repulsion(state.y);
-    oracle::tsne_update(oracle::attraction(p, state.y), repulsion.force, repulsion.partition,
-                        {early ? options.early_exaggeration : 1.0, early ? early_rate : rate,
-                         early ? options.early_momentum : options.momentum, options.max_step},
-                        state);
+    oracle::tsne_step(oracle::attraction(p, state.y), repulsion.force, repulsion.partition,
+                      {early ? options.early_exaggeration : 1.0, early ? early_rate : rate,
+                       early ? options.early_momentum : options.momentum, options.max_step},
+                      state);
+  }
+  for (std::int64_t c = 0; c < state.y.columns; ++c) {
+    double mean = 0;
+    for (std::int64_t i = 0; i < state.y.rows; ++i)
+      mean += state.y(i, c) / static_cast<double>(state.y.rows);
+    for (std::int64_t i = 0; i < state.y.rows; ++i)
+      state.y(i, c) -= mean;
   }
   return state.y;
 }
@@ -116,6 +124,7 @@ TEST_F(TsneTest, EndsAsLowAsTheExactMethod) {
   double want = 0;
   double exact = 0;
   double tree = 0;
+  double fft = 0;
   for (const std::uint64_t seed : {1, 2, 3}) {
     const Matrix x = clusters(240, 8, 6, seed, 1.0);
     const oracle::Affinities p = oracle::affinities_of(widened(x), 15);
@@ -139,9 +148,258 @@ TEST_F(TsneTest, EndsAsLowAsTheExactMethod) {
     EXPECT_EQ(by_tree.method, TsneMethod::tree);
     tree += by_tree.kl_divergence;
     EXPECT_NEAR(by_tree.kl_divergence, oracle::tsne_kl(p, widened(by_tree.map)), 1e-4);
+    EXPECT_LT(by_tree.force_error, 0.01);
+    EXPECT_EQ(by_tree.force_sample, 240);
+    options.method = TsneMethod::fft;
+    const TsneResult by_fft = tsne(device_, x, options);
+    EXPECT_EQ(by_fft.method, TsneMethod::fft);
+    fft += by_fft.kl_divergence;
+    EXPECT_LT(by_fft.force_error, 0.01);
+    EXPECT_GT(by_fft.force_error, 0.0);
   }
   EXPECT_NEAR(exact / want, 1.0, 0.01);
   EXPECT_NEAR(tree / want, 1.0, 0.01);
+  EXPECT_NEAR(fft / want, 1.0, 0.01);
+}
+
+TEST_F(TsneTest, MakesMapsOfThreeDimensions) {
+  const Matrix x = clusters(240, 8, 6, 3, 1.0);
+  const oracle::Affinities p = oracle::affinities_of(widened(x), 15);
+  TsneOptions options;
+  options.dimensions = 3;
+  options.perplexity = 15;
+  options.iterations = 300;
+  options.exaggeration_iterations = 100;
+  options.start = TsneStart::given;
+  options.given_start = Matrix(240, 3);
+  for (std::int64_t i = 0; i < 240; ++i) {
+    for (std::int64_t c = 0; c < 3; ++c)
+      options.given_start(i, c) = 1e-3f * x(i, c);
+  }
+  const double want = oracle::tsne_kl(p, oracle_map(p, options.given_start, options, 50, 240));
+  TsneOptions flat = options;
+  flat.dimensions = 2;
+  flat.start = TsneStart::pca;
+  const double in_two = tsne(device_, x, flat).kl_divergence;
+  for (const TsneMethod method : {TsneMethod::exact, TsneMethod::tree, TsneMethod::automatic}) {
+    options.method = method;
+    const TsneResult result = tsne(device_, x, options);
+    EXPECT_EQ(result.map.columns, 3);
+    EXPECT_NEAR(result.kl_divergence / want, 1.0, 0.03) << name_of(method);
+    EXPECT_NEAR(result.kl_divergence, oracle::tsne_kl(p, widened(result.map)), 1e-4);
+    EXPECT_LT(result.kl_divergence, in_two) << "more room, less divergence";
+    EXPECT_LT(result.force_error, 0.01);
+  }
+  options.method = TsneMethod::fft;
+  EXPECT_THROW(tsne(device_, x, options), UsageError);
+}
+
+TEST_F(TsneTest, GoesOnFromAStateBitwise) {
+  // Enough points for the grid, the tree and the sorting to have had a past.
+  const Matrix x = clusters(4500, 6, 8, 21, 3.0);
+  for (const TsneMethod method : {TsneMethod::automatic, TsneMethod::fft, TsneMethod::tree}) {
+    TsneOptions options;
+    options.iterations = 330;
+    options.exaggeration_iterations = 130;
+    options.method = method;
+    std::vector<TsneState> states;
+    options.snapshot = [&](const TsneState& state) { states.push_back(state); };
+    const TsneResult whole = tsne(device_, x, options);
+    ASSERT_EQ(states.size(), 7u);  // 50 to 300, and the last
+    EXPECT_EQ(states.back().iteration, 330);
+    options.snapshot = nullptr;
+    EXPECT_EQ(tsne(device_, x, options).map.values, whole.map.values) << "unwatched";
+    const std::string file = testing::TempDir() + "state.safetensors";
+    for (const std::size_t at : {std::size_t{0}, std::size_t{2}, std::size_t{4}}) {
+      save_tsne_state(file, states[at]);
+      options.resume = load_tsne_state(file);
+      const TsneResult rest = tsne(device_, x, options);
+      EXPECT_EQ(rest.map.values, whole.map.values)
+          << name_of(method) << " from " << states[at].iteration;
+      EXPECT_EQ(rest.kl_divergence, whole.kl_divergence);
+    }
+    options.resume = states[1];
+    options.resume->order[3] = options.resume->order[4];
+    EXPECT_THROW(tsne(device_, x, options), InputError);
+    options.resume = states[1];
+    options.resume->iteration = 103;
+    EXPECT_THROW(tsne(device_, x, options), InputError);
+    options.resume = states[1];
+    options.resume->step(5, 1) = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_THROW(tsne(device_, x, options), InputError);
+    options.resume = states[1];
+    EXPECT_THROW(tsne(device_, clusters(400, 6, 8, 21), options), InputError);
+  }
+}
+
+TEST_F(TsneTest, StopsEarlyOnlyAfterTheExaggeration) {
+  const Matrix x = clusters(300, 6, 5, 14);
+  TsneOptions options;
+  options.iterations = 2000;
+  options.stop_below = 0.01;
+  const TsneResult stopped = tsne(device_, x, options);
+  EXPECT_TRUE(stopped.stopped_early);
+  EXPECT_GE(stopped.iterations, options.exaggeration_iterations + 2 * tsne_interval);
+  EXPECT_LT(stopped.iterations, 2000);
+  options.stop_below = 0;
+  options.iterations = stopped.iterations;
+  const TsneResult same = tsne(device_, x, options);
+  EXPECT_FALSE(same.stopped_early);
+  EXPECT_EQ(same.map.values, stopped.map.values);
+}
+
+TEST_F(TsneTest, SaysItsDivergenceAsItGoes) {
+  const Matrix x = clusters(700, 6, 5, 14);
+  TsneOptions options;
+  options.iterations = 400;
+  double last = 0;
+  options.progress = [&](const TsneProgress& progress) {
+    EXPECT_EQ(progress.kl_divergence.has_value(), progress.iteration >= tsne_interval);
+    if (progress.iteration == 400) last = progress.kl_divergence.value_or(0);
+    return true;
+  };
+  const TsneResult result = tsne(device_, x, options);
+  EXPECT_NEAR(last, result.kl_divergence, 5e-3 * result.kl_divergence);
+}
+
+TEST_F(TsneTest, OfSeveralPerplexitiesTakesTheMeanOfTheirAffinities) {
+  const Matrix x = clusters(150, 5, 4, 1);
+  TsneOptions options;
+  options.iterations = 0;
+  options.start = TsneStart::given;
+  options.given_start = gaussian_start(150, 2, 1.0);
+  options.perplexities = {5, 20, 40};
+  const TsneResult result = tsne(device_, x, options);
+  EXPECT_EQ(result.neighbours, 120);
+  // KL is linear in P but for sum p log p: from the oracle's P of 120 neighbours at each.
+  const Matrix64 wide = widened(x);
+  const oracle::Neighbours nearest = oracle::nearest_neighbours(wide, wide, true, 120);
+  oracle::Matrix64 mean(150, 120);
+  for (std::int64_t i = 0; i < 150; ++i) {
+    std::vector<double> distances;
+    for (std::int64_t a = 0; a < 120; ++a)
+      distances.push_back(nearest.squared_distance(i, a));
+    for (const double perplexity : options.perplexities) {
+      const auto row =
+          oracle::conditional_row(distances, oracle::precision_of_row(distances, perplexity));
+      for (std::int64_t a = 0; a < 120; ++a)
+        mean(i, a) += row[static_cast<std::size_t>(a)] / 3.0;
+    }
+  }
+  const oracle::Affinities p = oracle::symmetrise(nearest.index, mean);
+  EXPECT_NEAR(result.kl_divergence, oracle::tsne_kl(p, widened(result.map)), 1e-4);
+  options.perplexities = {5, 0.5};
+  EXPECT_THROW(tsne(device_, x, options), UsageError);
+}
+
+TEST_F(TsneTest, TakesNeighboursAndAffinitiesThatAreGiven) {
+  const Matrix x = clusters(300, 6, 5, 14);
+  TsneOptions options;
+  options.iterations = 100;
+  options.perplexity = 20;
+  options.start = TsneStart::random;
+  options.save_affinities = testing::TempDir() + "affinities.safetensors";
+  const TsneResult want = tsne(device_, x, options);
+  TsneOptions loaded = options;
+  loaded.load_affinities = options.save_affinities;
+  loaded.save_affinities.clear();
+  Matrix nothing(300, 0);
+  EXPECT_EQ(tsne(device_, nothing, loaded).map.values, want.map.values);
+  EXPECT_THROW(tsne(device_, Matrix(299, 0), loaded), InputError);
+
+  const Matrix64 wide = widened(x);
+  const oracle::Neighbours nearest = oracle::nearest_neighbours(wide, wide, true, 60);
+  NeighbourTable table;
+  table.rows = 300;
+  table.k = 60;
+  table.index = nearest.index;
+  for (const double d : nearest.squared_distance.values)
+    table.distance.push_back(static_cast<float>(std::sqrt(d)));
+  TsneOptions given = options;
+  given.save_affinities.clear();
+  given.given_neighbours = table;
+  EXPECT_NEAR(tsne(device_, nothing, given).kl_divergence, want.kl_divergence,
+              1e-3 * want.kl_divergence);
+  given.given_neighbours->rows = 299;
+  EXPECT_THROW(tsne(device_, nothing, given), InputError);
+}
+
+TEST_F(TsneTest, ByCosineDoesNotSeeTheRowsLengths) {
+  Matrix x = clusters(200, 6, 4, 9);
+  TsneOptions options;
+  options.iterations = 60;
+  options.start = TsneStart::random;
+  options.neighbours.metric = Metric::cosine;
+  const TsneResult want = tsne(device_, x, options);
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (float& value : x.row(i))
+      value *= i % 2 == 0 ? 4.0f : 0.25f;  // exact
+  }
+  EXPECT_EQ(tsne(device_, x, options).map.values, want.map.values);
+}
+
+TEST_F(TsneTest, PlacesNewPointsAmongTheirOwn) {
+  // 5 clusters; 300 points make the map, 60 others are placed in it.
+  const Matrix all = clusters(360, 8, 5, 31, 3.0);
+  Matrix reference(300, 8), fresh(60, 8);
+  std::copy_n(all.values.begin(), reference.values.size(), reference.values.begin());
+  std::copy(all.values.begin() + 300 * 8, all.values.end(), fresh.values.begin());
+  for (const int dimensions : {2, 3}) {
+    TsneOptions options;
+    options.dimensions = dimensions;
+    options.iterations = 400;
+    const Matrix map = tsne(device_, reference, options).map;
+    TsneTransformOptions placing;
+    placing.perplexity = 10;
+    const Matrix placed = tsne_transform(device_, reference, map, fresh, placing);
+    ASSERT_EQ(placed.rows, 60);
+    int right = 0;
+    for (std::int64_t i = 0; i < 60; ++i) {
+      std::int64_t nearest = 0;
+      double least = std::numeric_limits<double>::infinity();
+      for (std::int64_t j = 0; j < 300; ++j) {
+        double d2 = 0;
+        for (std::int64_t c = 0; c < dimensions; ++c)
+          d2 += std::pow(placed(i, c) - map(j, c), 2);
+        if (d2 < least) {
+          least = d2;
+          nearest = j;
+        }
+      }
+      right += nearest % 5 == (300 + i) % 5;
+    }
+    EXPECT_GE(right, 57) << dimensions;
+    // A point's place does not depend on the others.
+    Matrix one(1, 8);
+    std::copy_n(fresh.row(17).data(), 8, one.values.begin());
+    const Matrix alone = tsne_transform(device_, reference, map, one, placing);
+    for (std::int64_t c = 0; c < dimensions; ++c)
+      EXPECT_NEAR(alone(0, c), placed(17, c), 1e-3) << dimensions;
+    // Placing descends each point's own divergence.
+    placing.iterations = 0;
+    const Matrix first = tsne_transform(device_, reference, map, fresh, placing);
+    EXPECT_NE(first.values, placed.values);
+  }
+}
+
+TEST_F(TsneTest, PlacingRefusesWhatDoesNotFit) {
+  const Matrix reference = clusters(30, 4, 2, 1), map = clusters(30, 2, 2, 2);
+  TsneTransformOptions options;
+  options.perplexity = 5;
+  EXPECT_EQ(tsne_transform(device_, reference, map, Matrix(0, 4), options).rows, 0);
+  EXPECT_THROW(tsne_transform(device_, reference, map, Matrix(3, 5), options), InputError);
+  EXPECT_THROW(tsne_transform(device_, reference, Matrix(29, 2), Matrix(3, 4), options),
+               InputError);
+  EXPECT_THROW(tsne_transform(device_, reference, Matrix(30, 4), Matrix(3, 4), options),
+               InputError);
+  Matrix bad(3, 4);
+  bad(1, 2) = std::numeric_limits<float>::infinity();
+  EXPECT_THROW(tsne_transform(device_, reference, map, bad, options), InputError);
+  options.perplexity = 11;
+  EXPECT_THROW(tsne_transform(device_, reference, map, Matrix(3, 4), options), UsageError);
+  options.perplexity = 5;
+  options.learning_rate = 0;
+  EXPECT_THROW(tsne_transform(device_, reference, map, Matrix(3, 4), options), UsageError);
 }
 
 TEST_F(TsneTest, PartsClustersAndCentresTheMap) {
@@ -372,7 +630,7 @@ TEST_F(TsneTest, ProgressCanInterrupt) {
 
 TEST_F(TsneTest, IsTheSameAgain) {
   const Matrix x = clusters(700, 6, 5, 14);
-  for (const TsneMethod method : {TsneMethod::exact, TsneMethod::tree}) {
+  for (const TsneMethod method : {TsneMethod::exact, TsneMethod::tree, TsneMethod::fft}) {
     TsneOptions options;
     options.iterations = 120;
     options.exaggeration_iterations = 60;
@@ -385,7 +643,8 @@ TEST_F(TsneTest, IsTheSameAgain) {
 }
 
 TEST(TsneMethods, HaveNames) {
-  for (const TsneMethod method : {TsneMethod::automatic, TsneMethod::exact, TsneMethod::tree})
+  for (const TsneMethod method :
+       {TsneMethod::automatic, TsneMethod::exact, TsneMethod::tree, TsneMethod::fft})
     EXPECT_EQ(parse_tsne_method(name_of(method)), method);
   EXPECT_THROW(parse_tsne_method("fast"), UsageError);
 }

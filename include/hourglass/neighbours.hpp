@@ -1,11 +1,36 @@
-// Neighbours that another program has found, from .npy files.
+// The neighbours that a t-SNE map is made of: how they are found, or where they come from.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace hourglass {
+
+enum class NeighbourMethod {
+  automatic,   ///< exact on a GPU and up to some hundred thousand points, else approximate
+  exact,       ///< every pair
+  approximate  ///< among near clusters, with a measured recall
+};
+/// "auto", "exact" or "approximate"; UsageError for another word.
+[[nodiscard]] NeighbourMethod parse_neighbour_method(std::string_view name);
+[[nodiscard]] std::string_view name_of(NeighbourMethod method);
+
+enum class Metric {
+  euclidean,
+  /// Rows are scaled to unit length before all else, so that d^2 = |a - b|^2 = 2 - 2 cos(a, b).
+  cosine
+};
+/// "euclidean" or "cosine"; UsageError for another word.
+[[nodiscard]] Metric parse_metric(std::string_view name);
+[[nodiscard]] std::string_view name_of(Metric metric);
+
+struct NeighbourOptions {
+  NeighbourMethod method = NeighbourMethod::automatic;
+  Metric metric = Metric::euclidean;
+  std::uint64_t seed = 0;  ///< of the approximate search: of its clusters and its sample
+};
 
 /// The k nearest other rows of each of N rows.
 struct NeighbourTable {
