@@ -1,5 +1,7 @@
 // nearest_neighbours: 2 Q R D FLOPs of products and 3 Q R of selection; k = 90 for t-SNE at
-// perplexity 30, k = 1 for the accuracy of a nearest neighbour.
+// perplexity 30, k = 1 for the accuracy of a nearest neighbour. The CPU multiplies each pair of
+// rows once and so does half of the FLOPs that are counted: its share of the ceiling may be
+// above 1.
 #include "bench/fixture.hpp"
 
 namespace hourglass::bench {

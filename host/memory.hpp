@@ -22,7 +22,9 @@ namespace hourglass {
 class MemoryTimeline {
  public:
   explicit MemoryTimeline(const DeviceInfo& device)
-      : on_host_(device.host_memory), operations_(on_host_, device.threads) {}
+      : on_host_(device.host_memory),
+        threads_(device.threads),
+        operations_(on_host_, device.threads) {}
   MemoryTimeline(const MemoryTimeline&) = delete;
   MemoryTimeline& operator=(const MemoryTimeline&) = delete;
 
@@ -63,6 +65,8 @@ class MemoryTimeline {
 
   /// Whether the device's memory is the host's.
   [[nodiscard]] bool on_host() const { return on_host_; }
+  /// Threads of the host that compute.
+  [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] const WorkspaceModel& operations() const { return operations_; }
   /// The plan of all that was told so far.
   [[nodiscard]] MemoryPlan plan(std::string work, std::string advice) const;
@@ -73,6 +77,7 @@ class MemoryTimeline {
   std::size_t part(std::string_view name);
 
   bool on_host_;
+  int threads_;
   WorkspaceModel operations_;
   std::vector<MemoryPart> now_;
   std::uint64_t total_ = 0;

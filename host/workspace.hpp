@@ -69,34 +69,48 @@ class WorkspaceModel {
     return scratch(bytes_of<double>({std::min(chunk, rows), columns}));
   }
 
+  /// `same`: of references among themselves.
   [[nodiscard]] Workspace nearest_neighbours(std::int64_t queries, std::int64_t references,
-                                             std::int64_t columns, std::int64_t k) const {
+                                             std::int64_t columns, std::int64_t k,
+                                             bool same) const {
     if (on_host_) {
-      const bool by_products = columns > 16;  // they run on a centred copy of the references
-      const std::int64_t keep = k + (by_products ? 16 : 0);
+      // A tile of distances, candidates, the queries and a packed tile of references.
       const std::int64_t block = std::min<std::int64_t>(queries, 128);
-      // Tile, lists of candidates, the block's queries twice, and a packed tile of references.
-      const std::uint64_t each_thread = bytes_of<float>({128, 512}) +
-                                        bytes_of<double>({block + 1, 2 * keep + 1088}) +
-                                        bytes_of<float>({2 * block + 512, columns});
-      Workspace workspace{0, times_threads(each_thread)};
-      if (by_products) {
-        workspace.temporary +=
-            bytes_of<float>({references, columns + 1}) + bytes_of<float>({3, columns + 128});
+      const std::uint64_t by_differences = bytes_of<float>({block + 1, 512}) +
+                                           bytes_of<double>({block, candidates_of(k)}) +
+                                           bytes_of<float>({block + 512, columns + 1});
+      if (columns <= 16) return {0, times_threads(by_differences)};
+      // Rows that cannot be proven by products are done by differences.
+      const std::int64_t keep = std::min(k + 16, references - (same ? 1 : 0));
+      const std::uint64_t lists = bytes_of<double>({queries, candidates_of(keep)});
+      const std::uint64_t panels =
+          bytes_of<float>({references + 48, columns + 1}) + bytes_of<float>({3, columns + 16});
+      const bool by_pairs =
+          same && bytes_of<double>({queries, candidates_of(keep) - 1}) <= std::uint64_t{4} << 30;
+      if (by_pairs) {
+        return {
+            0, panels + lists + bytes_of<std::int32_t>(references) + times_threads(by_differences)};
       }
-      return workspace;
+      const std::int64_t rows = std::clamp<std::int64_t>(
+          std::min((std::int64_t{1} << 17) / columns, queries / 64) / 48 * 48, 48, 480);
+      return {0, panels + times_threads(by_differences + bytes_of<float>({rows + 48, columns + 1}) +
+                                        bytes_of<double>({rows + 48, candidates_of(keep)}))};
     }
     constexpr std::int64_t largest_k = 1024;
     if (k > largest_k) return {};
     constexpr std::int64_t query_tile = 2048, reference_tile = 4096;
     const std::int64_t tall =
-        std::max<std::int64_t>((std::int64_t{1} << 24) / at_least_one(columns), 32);
+        std::max<std::int64_t>((std::int64_t{1} << 24) / at_least_one(columns) / 32 * 32, 32);
     const std::int64_t rows = std::min({query_tile, queries, tall});
+    const bool at_once = references <= (std::int64_t{1} << 25) / at_least_one(columns);
+    const std::int64_t centred =
+        at_once ? references : std::min({reference_tile, references, tall});
+    const std::int64_t own = same && at_once ? 0 : rows;
     return scratch(strips(columns) + bytes_of<double>(columns) +
-                   bytes_of<float>({rows + std::min({reference_tile, references, tall}), columns}) +
-                   bytes_of<float>({rows + 1, reference_tile}) +
+                   bytes_of<float>({own + centred, columns + 1}) +
+                   bytes_of<float>({rows, reference_tile}) +
                    bytes_of<std::uint64_t>({rows, std::min(k + 8, references)}) +
-                   bytes_of<std::int32_t>(queries + rows));
+                   bytes_of<std::int32_t>(queries));
   }
 
   [[nodiscard]] Workspace neighbour_ranks(std::int64_t rows, std::int64_t columns,
@@ -204,6 +218,11 @@ class WorkspaceModel {
     return std::clamp<std::int64_t>(1056 / row_blocks, 1, at_least_one(blocks(points_j, 128)));
   }
 
+  /// cpu/nearest_neighbours.cpp: pairs of a value and an index for each query that keeps so many,
+  /// and its size and threshold.
+  [[nodiscard]] static std::int64_t candidates_of(std::int64_t keep) {
+    return keep + std::clamp<std::int64_t>(keep, 32, 256) + 32 + 1;
+  }
   [[nodiscard]] static std::int64_t at_least_one(std::int64_t value) {
     return std::max<std::int64_t>(value, 1);
   }

@@ -93,8 +93,16 @@ std::map<std::string, std::string> read_metadata(const std::string& path, const 
   return metadata;
 }
 
+struct ElementName {
+  const char* name;
+  std::size_t bytes;
+};
+// The alternatives of TypedTensor::values, in their order. Models hold the first only.
+constexpr std::array<ElementName, 3> element_types{{{"F32", 4}, {"I32", 4}, {"I64", 8}}};
+
 struct Entry {
   std::string name;
+  std::size_t type = 0;  // of element_types
   std::vector<std::int64_t> shape;
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
@@ -121,7 +129,7 @@ std::vector<std::uint64_t> read_numbers(const std::string& path, const std::stri
 }
 
 Entry read_entry(const std::string& path, const std::string& name, const Json& tensor,
-                 std::uint64_t data_bytes) {
+                 std::uint64_t data_bytes, bool typed) {
   if (!tensor.is_object()) {
     throw InputError(fmt::format("{}: the tensor \"{}\" is no JSON object", path, name));
   }
@@ -133,14 +141,19 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& t
     }
   }
   const auto dtype = tensor.find("dtype");
-  if (dtype == tensor.end() || *dtype != "F32") {
-    throw InputError(fmt::format("{}: the tensor \"{}\" is of the type {}, expected \"F32\"", path,
-                                 name,
-                                 dtype == tensor.end() ? "none" : dtype->dump().substr(0, 32)));
-  }
   Entry entry;
   entry.name = name;
-  std::uint64_t bytes = sizeof(float);
+  const std::size_t types = typed ? element_types.size() : 1;
+  while (entry.type < types &&
+         (dtype == tensor.end() || *dtype != element_types[entry.type].name)) {
+    ++entry.type;
+  }
+  if (entry.type == types) {
+    throw InputError(fmt::format("{}: the tensor \"{}\" is of the type {}, expected {}", path, name,
+                                 dtype == tensor.end() ? "none" : dtype->dump().substr(0, 32),
+                                 typed ? "\"F32\", \"I32\" or \"I64\"" : "\"F32\""));
+  }
+  std::uint64_t bytes = element_types[entry.type].bytes;
   bool overflow = false;
   for (const std::uint64_t size : read_numbers(path, name, tensor, "shape")) {
     entry.shape.push_back(static_cast<std::int64_t>(size));
@@ -156,16 +169,50 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& t
   entry.begin = offsets[0];
   entry.end = offsets[1];
   if (overflow || bytes != entry.end - entry.begin) {
-    throw InputError(
-        fmt::format("{}: the tensor \"{}\" has {} bytes of data, expected 4 bytes for each of [{}]",
-                    path, name, entry.end - entry.begin, shape_text(entry.shape)));
+    throw InputError(fmt::format(
+        "{}: the tensor \"{}\" has {} bytes of data, expected {} bytes for each of [{}]", path,
+        name, entry.end - entry.begin, element_types[entry.type].bytes, shape_text(entry.shape)));
   }
   return entry;
 }
 
-void check_writable(const std::string& path, const TensorFile& file) {
+/// A tensor on its way to a file.
+struct Outgoing {
+  const std::string& name;
+  const std::vector<std::int64_t>& shape;
+  std::size_t type;
+  std::size_t count;
+  std::span<const std::byte> bytes;
+};
+
+template <class T>
+Outgoing outgoing(const std::string& name, const std::vector<std::int64_t>& shape, std::size_t type,
+                  const std::vector<T>& values) {
+  return {name, shape, type, values.size(), std::as_bytes(std::span(values))};
+}
+
+std::vector<Outgoing> tensors_of(const TensorFile& file) {
+  std::vector<Outgoing> tensors;
+  for (const NamedTensor& tensor : file.tensors)
+    tensors.push_back(outgoing(tensor.name, tensor.shape, 0, tensor.values));
+  return tensors;
+}
+
+std::vector<Outgoing> tensors_of(const TypedTensorFile& file) {
+  std::vector<Outgoing> tensors;
+  for (const TypedTensor& tensor : file.tensors) {
+    std::visit(
+        [&](const auto& values) {
+          tensors.push_back(outgoing(tensor.name, tensor.shape, tensor.values.index(), values));
+        },
+        tensor.values);
+  }
+  return tensors;
+}
+
+void check_writable(const std::string& path, const std::vector<Outgoing>& tensors) {
   std::set<std::string_view> names;
-  for (const NamedTensor& tensor : file.tensors) {
+  for (const Outgoing& tensor : tensors) {
     if (tensor.name == metadata_key || !names.insert(tensor.name).second) {
       throw UsageError(fmt::format("{}: \"{}\" is a {} name for a tensor", path, tensor.name,
                                    tensor.name == metadata_key ? "reserved" : "repeated"));
@@ -176,22 +223,46 @@ void check_writable(const std::string& path, const TensorFile& file) {
       fits = fits && size >= 0 &&
              !__builtin_mul_overflow(count, static_cast<std::uint64_t>(size), &count);
     }
-    if (!fits || count != tensor.values.size()) {
+    if (!fits || count != tensor.count) {
       throw UsageError(fmt::format("{}: the tensor \"{}\" has {} values, its shape is [{}]", path,
-                                   tensor.name, tensor.values.size(), shape_text(tensor.shape)));
+                                   tensor.name, tensor.count, shape_text(tensor.shape)));
     }
   }
 }
 
-}  // namespace
+void write_tensors(AtomicFile& output, const std::map<std::string, std::string>& metadata,
+                   const std::vector<Outgoing>& tensors) {
+  Json header = Json::object();
+  if (!metadata.empty()) {
+    Json object = Json::object();
+    for (const auto& [key, value] : metadata)
+      object[key] = value;
+    header[metadata_key] = std::move(object);
+  }
+  std::uint64_t offset = 0;
+  for (const Outgoing& tensor : tensors) {
+    const std::uint64_t end = offset + tensor.bytes.size();
+    header[tensor.name] = {{"dtype", element_types[tensor.type].name},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  text.resize((text.size() + 7) / 8 * 8, ' ');
 
-const NamedTensor* TensorFile::find(std::string_view name) const {
-  const auto found = std::find_if(tensors.begin(), tensors.end(),
-                                  [&](const NamedTensor& tensor) { return tensor.name == name; });
-  return found == tensors.end() ? nullptr : &*found;
+  std::array<char, 8> length{};
+  for (std::size_t i = 0; i < 8; ++i)
+    length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
+  output.write(std::string_view(length.data(), length.size()));
+  output.write(text);
+  for (const Outgoing& tensor : tensors)
+    output.write(tensor.bytes);
 }
 
-TensorFile load_safetensors(const std::string& path) {
+/// Reads a file of tensors: make(entry, number of elements, file) takes the values of each.
+template <class Make>
+void load(const std::string& path, bool typed, std::map<std::string, std::string>& metadata,
+          Make&& make) {
   InputFile file(path);
   const auto file_bytes = file.size();
   if (!file_bytes) {
@@ -214,13 +285,12 @@ TensorFile load_safetensors(const std::string& path) {
   const Json header = parse_header(path, std::string(bytes.begin(), bytes.end()));
   const std::uint64_t data_bytes = *file_bytes - 8 - length;
 
-  TensorFile result;
   std::vector<Entry> entries;
   for (const auto& [name, value] : header.items()) {
     if (name == metadata_key) {
-      result.metadata = read_metadata(path, value);
+      metadata = read_metadata(path, value);
     } else {
-      entries.push_back(read_entry(path, name, value, data_bytes));
+      entries.push_back(read_entry(path, name, value, data_bytes, typed));
     }
   }
   std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
@@ -235,52 +305,70 @@ TensorFile load_safetensors(const std::string& path) {
                       path, entry.name, entry.begin, next));
     }
     next = entry.end;
-    NamedTensor& tensor = result.tensors.emplace_back();
-    tensor.name = std::move(entry.name);
-    tensor.shape = std::move(entry.shape);
-    tensor.values = file.read_elements<float>((entry.end - entry.begin) / sizeof(float));
+    const std::uint64_t count = (entry.end - entry.begin) / element_types[entry.type].bytes;
+    make(std::move(entry), count, file);
   }
   if (next != data_bytes) {
     throw InputError(fmt::format("{}: has {} bytes of data, its tensors account for {}", path,
                                  data_bytes, next));
   }
+}
+
+}  // namespace
+
+const NamedTensor* TensorFile::find(std::string_view name) const {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const NamedTensor& tensor) { return tensor.name == name; });
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+TensorFile load_safetensors(const std::string& path) {
+  TensorFile result;
+  load(path, false, result.metadata, [&](Entry entry, std::uint64_t count, InputFile& file) {
+    result.tensors.push_back(
+        {std::move(entry.name), std::move(entry.shape), file.read_elements<float>(count)});
+  });
+  return result;
+}
+
+TypedTensorFile load_typed_safetensors(const std::string& path) {
+  TypedTensorFile result;
+  load(path, true, result.metadata, [&](Entry entry, std::uint64_t count, InputFile& file) {
+    TypedTensor tensor{std::move(entry.name), std::move(entry.shape), {}};
+    switch (entry.type) {
+      case 0:
+        tensor.values = file.read_elements<float>(count);
+        break;
+      case 1:
+        tensor.values = file.read_elements<std::int32_t>(count);
+        break;
+      default:
+        tensor.values = file.read_elements<std::int64_t>(count);
+    }
+    result.tensors.push_back(std::move(tensor));
+  });
   return result;
 }
 
 void save_safetensors(const std::string& path, const TensorFile& file) {
-  check_writable(path, file);  // before anything is created
+  check_writable(path, tensors_of(file));  // before anything is created
   AtomicFile output(path);
   save_safetensors(output, file);
   output.commit();
 }
 
 void save_safetensors(AtomicFile& output, const TensorFile& file) {
-  check_writable(output.path(), file);
-  Json header = Json::object();
-  if (!file.metadata.empty()) {
-    Json metadata = Json::object();
-    for (const auto& [key, value] : file.metadata)
-      metadata[key] = value;
-    header[metadata_key] = std::move(metadata);
-  }
-  std::uint64_t offset = 0;
-  for (const NamedTensor& tensor : file.tensors) {
-    const std::uint64_t end = offset + tensor.values.size() * sizeof(float);
-    header[tensor.name] = {
-        {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
-    offset = end;
-  }
-  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
-  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::vector<Outgoing> tensors = tensors_of(file);
+  check_writable(output.path(), tensors);
+  write_tensors(output, file.metadata, tensors);
+}
 
-  std::array<char, 8> length{};
-  for (std::size_t i = 0; i < 8; ++i)
-    length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
-  output.write(std::string_view(length.data(), length.size()));
-  output.write(text);
-  for (const NamedTensor& tensor : file.tensors) {
-    output.write(std::as_bytes(std::span(tensor.values)));
-  }
+void save_typed_safetensors(const std::string& path, const TypedTensorFile& file) {
+  const std::vector<Outgoing> tensors = tensors_of(file);
+  check_writable(path, tensors);
+  AtomicFile output(path);
+  write_tensors(output, file.metadata, tensors);
+  output.commit();
 }
 
 }  // namespace hourglass

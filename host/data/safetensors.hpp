@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "host/data/atomic_file.hpp"
@@ -32,6 +33,23 @@ struct TensorFile {
 /// longer than the file, other types, a byte range that does not fit the shape, overlaps, leaves a
 /// gap or passes the end, names that occur twice, bad metadata.
 [[nodiscard]] TensorFile load_safetensors(const std::string& path);
+
+/// A tensor of one of the types that are not of models, too: the alternatives are F32, I32 and I64.
+struct TypedTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  std::variant<std::vector<float>, std::vector<std::int32_t>, std::vector<std::int64_t>> values;
+};
+
+struct TypedTensorFile {
+  std::map<std::string, std::string> metadata;
+  std::vector<TypedTensor> tensors;  ///< in the order of their bytes in the file
+};
+
+/// As load_safetensors() and save_safetensors(), for F32, I32 and I64. A tensor's data begins at a
+/// multiple of its element's size where those of wider elements come first.
+[[nodiscard]] TypedTensorFile load_typed_safetensors(const std::string& path);
+void save_typed_safetensors(const std::string& path, const TypedTensorFile& file);
 
 /// Writes F32 tensors in the order given, at multiples of 4 bytes behind a header padded to 8.
 /// Written atomically. Throws UsageError for a tensor whose shape does not give its number of

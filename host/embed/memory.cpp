@@ -5,8 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
-#include "host/embed/affinities.hpp"
+#include "host/embed/approximate_neighbours.hpp"
 #include "host/embed/pca_internal.hpp"
 
 namespace hourglass {
@@ -79,15 +80,45 @@ MemoryPlan pca_inverse_memory(const DeviceInfo& device, const DataShape& x, std:
                      "use fewer rows at a time");
 }
 
-MemoryTimeline::Held plan_affinities(MemoryTimeline& memory, const DataShape& x, std::int64_t k) {
-  constexpr const char* neighbours = "neighbours";
+namespace {
+
+constexpr const char* neighbours = "neighbours";
+
+/// approximate_neighbours(); what stays held is its result, on the host.
+MemoryTimeline::Held plan_approximate(MemoryTimeline& memory, std::int64_t n, std::int64_t d,
+                                      std::int64_t k) {
+  const std::int64_t clusters = approximate_clusters(n);
+  const std::int64_t sample = std::min(n, approximate_sample_rows);
+  const auto order = memory.hold_on_host("clusters", bytes_of<std::int32_t>({3, n}));
+  const auto rows = memory.hold(data, bytes_of<float>({n, d}));
+  {
+    const auto shuffle = memory.hold_on_host(
+        "clusters", bytes_of<std::int64_t>({2, n}) + bytes_of<double>({2, clusters, d}));
+    const auto nearest = memory.hold("clusters", bytes_of<std::int32_t>({2, n}));
+    memory.run(memory.operations().nearest_neighbours(n, clusters, d, 1, false));
+  }
+  const auto pairs = memory.hold_on_host("clusters", bytes_of<std::int32_t>({clusters, clusters}));
+  {
+    const auto queries = memory.hold(neighbours, bytes_of<float>({sample, d + 2 * (k + 1)}));
+    const auto needed = memory.hold_on_host(neighbours, bytes_of<std::int64_t>({2, sample, k + 1}));
+    memory.run(memory.operations().nearest_neighbours(sample, n, d, k + 1, false));
+  }
+  auto found = memory.hold_on_host(neighbours, bytes_of<std::int32_t>({2, n, k}));
+  // How many rows are looked at is found on the way: all at most, at once those of a cluster, which
+  // is as large as four on average at the most where the data are not mostly copies.
+  const auto references = memory.hold(data, bytes_of<float>({n, d}));
+  const std::int64_t queries = std::min(4 * (n / clusters), n);
+  const auto lists = memory.hold(neighbours, bytes_of<std::int32_t>({2, queries, k + 1}));
+  const auto downloaded =
+      memory.hold_on_host(neighbours, bytes_of<std::int32_t>({2, queries, k + 1}));
+  memory.run(memory.operations().nearest_neighbours(queries, n, d, k + 1, false));
+  return found;
+}
+
+/// affinities_from_neighbours(), which gives the distances back on the way.
+MemoryTimeline::Held plan_symmetric(MemoryTimeline& memory, std::int64_t n, std::int64_t k,
+                                    MemoryTimeline::Held distance) {
   constexpr const char* affinities = "affinities";
-  const std::int64_t n = x.rows;
-  auto points = memory.hold(data, bytes_of<float>({n, x.columns}));
-  const auto index = memory.hold(neighbours, bytes_of<std::int32_t>({n, k}));
-  auto distance = memory.hold(neighbours, bytes_of<float>({n, k}));
-  memory.run(memory.operations().nearest_neighbours(n, n, x.columns, k));
-  points.release();
   const auto conditional = memory.hold(affinities, bytes_of<float>({n, k + 1}));
   distance.release();
   auto matrix =
@@ -96,6 +127,46 @@ MemoryTimeline::Held plan_affinities(MemoryTimeline& memory, const DataShape& x,
   memory.run(memory.operations().symmetrise(n, k));
   return matrix;
 }
+
+}  // namespace
+
+MemoryTimeline::Held plan_affinities(MemoryTimeline& memory, const DataShape& x, std::int64_t k,
+                                     const NeighbourOptions& options) {
+  const std::int64_t n = x.rows;
+  const std::int64_t d = x.columns;
+  const NeighbourMethod method = options.method == NeighbourMethod::automatic
+                                     ? best_neighbour_search(memory.on_host(), n, k)
+                                     : options.method;
+  MemoryTimeline::Held unit;
+  if (options.metric == Metric::cosine) unit = memory.hold_on_host(data, bytes_of<float>({n, d}));
+  MemoryTimeline::Held points;
+  MemoryTimeline::Held found;
+  if (method == NeighbourMethod::approximate) {
+    found = plan_approximate(memory, n, d, k);
+  } else {
+    points = memory.hold(data, bytes_of<float>({n, d}));
+    unit.release();
+  }
+  const auto index = memory.hold(neighbours, bytes_of<std::int32_t>({n, k}));
+  auto distance = memory.hold(neighbours, bytes_of<float>({n, k}));
+  if (method == NeighbourMethod::exact)
+    memory.run(memory.operations().nearest_neighbours(n, n, d, k, true));
+  found.release();
+  unit.release();
+  points.release();
+  return plan_symmetric(memory, n, k, std::move(distance));
+}
+
+MemoryTimeline::Held plan_given_affinities(MemoryTimeline& memory, std::int64_t points,
+                                           std::int64_t k) {
+  auto chosen = memory.hold_on_host(neighbours, bytes_of<std::int32_t>({2, points, k}));
+  const auto index = memory.hold(neighbours, bytes_of<std::int32_t>({points, k}));
+  auto distance = memory.hold(neighbours, bytes_of<float>({points, k}));
+  chosen.release();
+  return plan_symmetric(memory, points, k, std::move(distance));
+}
+
+namespace {
 
 /// Of the largest of the methods that a run may take.
 std::uint64_t repulsion_bytes(const DeviceInfo& device, const WorkspaceModel& operations,
@@ -120,6 +191,8 @@ std::uint64_t repulsion_bytes(const DeviceInfo& device, const WorkspaceModel& op
     most = std::max(most, bytes(RepulsionMethod::fft, widest_fft_span(n, device.host_memory)));
   return most;
 }
+
+}  // namespace
 
 MemoryPlan tsne_memory(const DeviceInfo& device, const DataShape& x, const TsneOptions& options) {
   constexpr const char* map = "map";

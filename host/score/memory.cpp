@@ -23,7 +23,7 @@ void plan_nearest(MemoryTimeline& memory, const DataShape& train,
   const auto found = memory.hold(neighbours, bytes_of<std::int32_t>({2, rows}));
   MemoryTimeline::Held queries;
   if (test) queries = memory.hold(data, bytes_of(*test));
-  memory.run(memory.operations().nearest_neighbours(rows, train.rows, train.columns, 1));
+  memory.run(memory.operations().nearest_neighbours(rows, train.rows, train.columns, 1, !test));
   const auto downloaded = memory.hold_on_host(neighbours, bytes_of<std::int32_t>(rows));
 }
 
@@ -32,7 +32,7 @@ MemoryTimeline::Held plan_neighbours_of(MemoryTimeline& memory, const DataShape&
                                         std::int64_t k) {
   auto index = memory.hold(neighbours, bytes_of<std::int32_t>({x.rows, k}));
   const auto distance = memory.hold(neighbours, bytes_of<float>({x.rows, k}));
-  memory.run(memory.operations().nearest_neighbours(x.rows, x.rows, x.columns, k));
+  memory.run(memory.operations().nearest_neighbours(x.rows, x.rows, x.columns, k, true));
   return index;
 }
 

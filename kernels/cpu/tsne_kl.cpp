@@ -79,21 +79,29 @@ EntrySums entries_of_rows(ConstCsrView p, const double* HWY_RESTRICT at, std::in
                           std::int64_t end) {
   const hn::ScalableTag<double> f;
   const hn::RebindToSigned<decltype(f)> i64;
+  const hn::Rebind<float, decltype(f)> narrow;
+  const hn::Rebind<std::int32_t, decltype(f)> i32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f));
-  const auto one = hn::Set(f, 1.0);
+  const std::int64_t entries = p.offsets[p.rows];
   auto cross = hn::Zero(f), mass = cross;
-  HWY_ALIGN double values[HWY_MAX_BYTES / sizeof(double)];
-  HWY_ALIGN std::int64_t columns[HWY_MAX_BYTES / sizeof(double)];
+  HWY_ALIGN float last_values[HWY_MAX_BYTES / sizeof(double)] = {};
+  HWY_ALIGN std::int32_t last_columns[HWY_MAX_BYTES / sizeof(double)] = {};
   for (std::int64_t i = begin; i < end; ++i) {
-    for (std::int64_t e = p.offsets[i]; e < p.offsets[i + 1]; e += lanes) {
-      for (std::int64_t l = 0; l < lanes; ++l) {
-        const bool there = e + l < p.offsets[i + 1];
-        values[l] = there ? static_cast<double>(p.values[e + l]) : 0.0;
-        columns[l] = there ? p.columns[e + l] : i;
+    const std::int64_t last = p.offsets[i + 1];
+    for (std::int64_t e = p.offsets[i]; e < last; e += lanes) {
+      const float* values = p.values + e;
+      const std::int32_t* columns = p.columns + e;
+      if (e + lanes > entries) {  // not readable to the vector's end
+        std::copy(values, p.values + entries, last_values);
+        std::copy(columns, p.columns + entries, last_columns);
+        values = last_values;
+        columns = last_columns;
       }
-      const auto pij = hn::Load(f, values);
-      const auto j = hn::Load(i64, columns);
-      auto denominator = one;
+      auto pij = hn::PromoteTo(f, hn::LoadU(narrow, values));
+      if (e + lanes > last)
+        pij = hn::IfThenElseZero(hn::FirstN(f, static_cast<std::size_t>(last - e)), pij);
+      const auto j = hn::PromoteTo(i64, hn::LoadU(i32, columns));
+      auto denominator = hn::Set(f, 1.0);
       for (int c = dims; c-- > 0;) {
         const auto d =
             hn::Sub(hn::Set(f, at[c * p.rows + i]), hn::GatherIndex(f, at + c * p.rows, j));
@@ -101,7 +109,7 @@ EntrySums entries_of_rows(ConstCsrView p, const double* HWY_RESTRICT at, std::in
       }
       // p log p is 0 at 0.
       const auto counts = hn::Ne(pij, hn::Zero(f));
-      const auto argument = hn::IfThenElse(counts, hn::Mul(pij, denominator), one);
+      const auto argument = hn::IfThenElse(counts, hn::Mul(pij, denominator), hn::Set(f, 1.0));
       cross = hn::Add(cross, hn::IfThenElseZero(counts, hn::Mul(pij, hn::Log(f, argument))));
       mass = hn::Add(mass, pij);
     }

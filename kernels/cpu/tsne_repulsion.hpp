@@ -18,11 +18,11 @@ std::unique_ptr<Repulsion> make_exact_repulsion(ThreadPool& pool, std::int64_t p
 /// (tests/parity/tsne_repulsion_test.cpp).
 struct TreeOptions {
   /// A node stands for its points where it looks smaller than this; see tsne_tree.cpp.
-  float opening = 0.38f;
+  float opening = 0.45f;
   /// A leaf holds no more, but for points closer than the sort resolves.
   std::int64_t leaf_points = 32;
   /// Neighbouring points that share one interaction list.
-  std::int64_t group_points = 64;
+  std::int64_t group_points = 128;
   /// Lists are kept until some point has moved this far, in units of the kernel's width.
   float stale_after = 0.2f;
 };

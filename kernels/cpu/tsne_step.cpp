@@ -9,6 +9,8 @@
 //
 // The mean is summed in float64 over fixed blocks, so that the map does not depend on the number of
 // threads.
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -29,6 +31,7 @@
 #define HOURGLASS_TSNE_STEP
 namespace hourglass::cpu {
 
+inline constexpr std::int64_t prefetch_entries = 256;  ///< ahead: a tenth faster from memory
 inline constexpr std::int64_t step_chunk = 256;  ///< points; a multiple of every vector length
 
 struct StepTask {
@@ -54,6 +57,21 @@ namespace hourglass::cpu::HWY_NAMESPACE {
 using F = hn::ScalableTag<float>;
 using V = hn::Vec<F>;
 
+/// A point's two coordinates as one 64-bit lane, from places[0], places[1] and so on. Loads that
+/// are blended: a gather instruction takes twice as long where it is microcode (Zen 4: 49 against
+/// 27 cycles for 16 affinities in all).
+template <class D>
+HWY_INLINE hn::Vec<D> load_pairs(D d, const double* points, const std::int32_t* places) {
+  if constexpr (hn::MaxLanes(D()) == 2) {
+    return hn::OddEven(hn::Set(d, points[places[1]]), hn::Set(d, points[places[0]]));
+  } else {
+    const hn::Half<D> half;
+    constexpr std::size_t lanes = hn::MaxLanes(hn::Half<D>());
+    return hn::Combine(d, load_pairs(half, points, places + lanes),
+                       load_pairs(half, points, places));
+  }
+}
+
 /// Affinities and the coordinates of their columns, a vector of each.
 template <int dims>
 struct Gathered {
@@ -71,15 +89,12 @@ HWY_INLINE Gathered<dims> gather(const StepTask& t, std::int64_t e, std::int64_t
     g.p = hn::IfThenElseZero(hn::FirstN(f, static_cast<std::size_t>(last - e)), g.p);
   }
   if constexpr (dims == 2) {
-    const hn::Repartition<std::int64_t, F> i64;
-    const hn::Repartition<double, F> pair;  // two coordinates in one lane
-    const hn::Rebind<std::int32_t, decltype(i64)> i32;
-    const std::int64_t half = static_cast<std::int64_t>(hn::Lanes(i64));
+    const hn::Repartition<double, F> pair;
+    const std::int64_t half = static_cast<std::int64_t>(hn::Lanes(pair));
     const double* points = reinterpret_cast<const double*>(t.sources);
     const std::int32_t* columns = t.affinities.columns + e;
-    const auto low = hn::GatherIndex(pair, points, hn::PromoteTo(i64, hn::LoadU(i32, columns)));
-    const auto high =
-        hn::GatherIndex(pair, points, hn::PromoteTo(i64, hn::LoadU(i32, columns + half)));
+    const auto low = load_pairs(pair, points, columns);
+    const auto high = load_pairs(pair, points, columns + half);
     const auto lo = hn::BitCast(f, low), hi = hn::BitCast(f, high);
     g.s[0] = hn::ConcatEven(f, hi, lo);
     g.s[1] = hn::ConcatOdd(f, hi, lo);
@@ -126,8 +141,11 @@ void attract(const StepTask& t, std::int64_t begin, std::int64_t end, float* HWY
     }
     std::int64_t e = t.affinities.offsets[i];
     const std::int64_t last = t.affinities.offsets[i + 1];
-    for (; e + lanes <= last; e += lanes)
+    for (; e + lanes <= last; e += lanes) {
+      hwy::Prefetch(t.affinities.columns + e + prefetch_entries);
+      hwy::Prefetch(t.affinities.values + e + prefetch_entries);
       pull<dims>(gather<dims, true>(t, e, last), point, sums);
+    }
     if (e < last && e + lanes <= t.entries) {  // the lanes beyond are the next rows'
       pull<dims>(gather<dims, false>(t, e, last), point, sums);
       e = last;

@@ -18,10 +18,21 @@
 // listed and scanned again, by differences against every reference; so are all rows where k is too
 // large for a list in shared memory.
 //
-// Launch, for each tile of queries x references: centre and square, product, select (one block a
-// query: values under the running threshold are appended to a list in shared memory, which is
-// sorted and cut when it is full); for each tile of queries: rerank; at the end one scan over the
-// listed rows. The lists' order of arrival varies, what is kept of them does not: keys are unique.
+// Launch: centre and square the references, once where that copy is at most 128 MiB (half a million
+// rows of 64 columns), else tile by tile; for each tile of queries x references product and select
+// (one block a query: values under the running threshold are appended to a list in shared memory,
+// which is sorted and cut when it is full); for each tile of queries: rerank; at the end one scan
+// over the listed rows. The lists' order of arrival varies, what is kept of them does not: keys are
+// unique.
+//
+// Rows among themselves are not multiplied as unordered pairs. That would save half of the products
+// and half of what they write, N^2 D FLOP and 2 N^2 bytes, but not of what select reads, 4 N^2
+// bytes: each tile would have to be read by rows and by columns. And select would load and store
+// the lists of a tile's columns for each tile, where those of its rows stay for all: with 98 keys
+// some 6 MiB a tile beside its 32 MiB of products, and 8 N kept bytes for the lists of all rows,
+// 784 MB for a million. Of the traffic of a tile through the second-level cache, 32 MiB written and
+// 32 read, 16 + 32 + 6 would be left, a sixth less; with 50 columns that traffic weighs as much as
+// the products do.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/distance.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -35,6 +46,7 @@ namespace {
 constexpr std::int64_t query_tile = 2048;
 constexpr std::int64_t reference_tile = 4096;                  // 2048 x 4096 products are 32 MiB
 constexpr std::int64_t tile_elements = std::int64_t{1} << 24;  // of centred rows: 64 MiB
+constexpr std::int64_t most_centred = std::int64_t{1} << 25;   // of all references: 128 MiB
 
 constexpr int margin = 8;                 // candidates beyond k
 constexpr std::int64_t largest_k = 1024;  // for a list in shared memory
@@ -248,21 +260,27 @@ void CudaBackend::nearest_neighbours(ConstMat queries, ConstMat references, bool
   const int kept = static_cast<int>(std::min<std::int64_t>(k + margin, candidates));
   const FeatureView reference_view{references.data, false, references.rows, columns};
   // Wide rows make shorter tiles; the width of the tile of products stays, for 128-bit loads.
-  const std::int64_t tall = std::max<std::int64_t>(tile_elements / columns, 32);
+  const std::int64_t tall = std::max<std::int64_t>(tile_elements / columns / 32 * 32, 32);
   const std::int64_t q_tile = std::min({query_tile, queries.rows, tall});
   const std::int64_t r_tile = std::min({reference_tile, references.rows, tall});
+  const bool at_once = references.rows <= most_centred / columns;
+  const std::int64_t centred_rows = at_once ? references.rows : r_tile;
+  const bool shared = same && at_once;  // the queries are among the centred references
+  // A sweep of the last tile reads squares to the end of its last word.
+  const std::int64_t squares = centred_rows + select_width;
+  const std::int64_t own_rows = shared ? 0 : q_tile;
   const std::int64_t mean_partials = column_mean_partials(reference_view);
   Scratch::Region region = scratch_.reserve(
-      padded<double>(mean_partials) + padded<double>(columns) + padded<float>(q_tile * columns) +
-      padded<float>(r_tile * columns) + padded<float>(q_tile) + padded<float>(reference_tile) +
+      padded<double>(mean_partials) + padded<double>(columns) + padded<float>(own_rows * columns) +
+      padded<float>(centred_rows * columns) + padded<float>(own_rows) + padded<float>(squares) +
       padded<float>(q_tile * reference_tile) + padded<std::uint64_t>(q_tile * kept) +
       padded<std::int32_t>(queries.rows) + padded<int>(1));
   double* partials = region.take<double>(mean_partials);
   double* mean = region.take<double>(columns);
-  float* centred_queries = region.take<float>(q_tile * columns);
-  float* centred_references = region.take<float>(r_tile * columns);
-  float* query_norms = region.take<float>(q_tile);
-  float* reference_norms = region.take<float>(reference_tile);
+  float* own_queries = region.take<float>(own_rows * columns);
+  float* centred_references = region.take<float>(centred_rows * columns);
+  float* own_norms = region.take<float>(own_rows);
+  float* reference_norms = region.take<float>(squares);
   float* products = region.take<float>(q_tile * reference_tile);
   std::uint64_t* lists = region.take<std::uint64_t>(q_tile * kept);
   std::int32_t* unproven = region.take<std::int32_t>(queries.rows);
@@ -277,21 +295,27 @@ void CudaBackend::nearest_neighbours(ConstMat queries, ConstMat references, bool
   };
   column_mean(stream(), reference_view, partials, mean);
   fill(unproven_count, 0, sizeof(int));
+  if (at_once) centre(references.data, references.rows, centred_references, reference_norms);
   for (std::int64_t q = 0; q < queries.rows; q += q_tile) {
     const std::int64_t q_rows = std::min(q_tile, queries.rows - q);
     fill(lists, 0xff, static_cast<std::size_t>(q_rows * kept) * sizeof(std::uint64_t));
-    centre(queries.data + q * columns, q_rows, centred_queries, query_norms);
+    const float* centred_queries = shared ? centred_references + q * columns : own_queries;
+    const float* query_norms = shared ? reference_norms + q : own_norms;
+    if (!shared) centre(queries.data + q * columns, q_rows, own_queries, own_norms);
     for (std::int64_t r = 0; r < references.rows; r += r_tile) {
       const std::int64_t r_rows = std::min(r_tile, references.rows - r);
-      centre(references.data + r * columns, r_rows, centred_references, reference_norms);
+      const std::int64_t held = at_once ? r : 0;
+      if (!at_once)
+        centre(references.data + r * columns, r_rows, centred_references, reference_norms);
       blas_.gemm(Transpose::no, Transpose::yes, q_rows, r_rows, columns, 1.0f, centred_queries,
-                 columns, centred_references, columns, 0.0f, products, reference_tile);
+                 columns, centred_references + held * columns, columns, 0.0f, products,
+                 reference_tile);
       launch("select_kernel", select_kernel,
              {.grid = static_cast<unsigned>(q_rows),
               .block = select_threads,
               .shared_bytes = static_cast<std::size_t>(kept + 2 * sweep) * sizeof(std::uint64_t)},
-             stream(), products, query_norms, reference_norms, q, r, static_cast<int>(r_rows), same,
-             kept, lists);
+             stream(), products, query_norms, reference_norms + held, q, r,
+             static_cast<int>(r_rows), same, kept, lists);
     }
     launch("rerank_kernel", rerank_kernel,
            {.grid = static_cast<unsigned>(q_rows),

@@ -90,6 +90,40 @@ TEST(Safetensors, TheBytesAreThoseOfTheFormat) {
                                           bytes_of_number(0.5F, false));
 }
 
+TEST(Safetensors, RoundTripsIntegersBesideFloats) {
+  const Scratch scratch;
+  TypedTensorFile file;
+  file.metadata = {{"k", "v"}};
+  file.tensors.push_back({"wide", {2, 1}, std::vector<std::int64_t>{-1, INT64_MAX}});
+  file.tensors.push_back({"narrow", {3}, std::vector<std::int32_t>{7, 0, INT32_MIN}});
+  file.tensors.push_back({"values", {1}, std::vector<float>{0.5F}});
+  save_typed_safetensors(scratch.path("f"), file);
+  const TypedTensorFile back = load_typed_safetensors(scratch.path("f"));
+  EXPECT_EQ(back.metadata, file.metadata);
+  ASSERT_EQ(back.tensors.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(back.tensors[i].name, file.tensors[i].name);
+    EXPECT_EQ(back.tensors[i].shape, file.tensors[i].shape);
+    EXPECT_EQ(back.tensors[i].values, file.tensors[i].values);
+  }
+  // Models hold floats only.
+  expect_error([&] { (void)load_safetensors(scratch.path("f")); },
+               {"\"wide\"", "\"I64\", expected \"F32\""});
+  const std::string bad = scratch.file(
+      "b", safetensors(R"({"a":{"dtype":"I64","shape":[2],"data_offsets":[0,8]}}  )", "12345678"));
+  expect_error([&] { (void)load_typed_safetensors(bad); },
+               {"\"a\" has 8 bytes of data, expected 8 bytes for each of [2]"});
+  const std::string other = scratch.file(
+      "o", safetensors(R"({"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}  )", "12345678"));
+  expect_error([&] { (void)load_typed_safetensors(other); },
+               {"\"F64\", expected \"F32\", \"I32\" or \"I64\""});
+  expect_error<UsageError>(
+      [&] {
+        save_typed_safetensors(scratch.path("g"), {{}, {{"x", {2}, std::vector<float>{1}}}});
+      },
+      {"\"x\" has 1 values"});
+}
+
 TEST(Safetensors, NoTensorsAreLegal) {
   const Scratch scratch;
   save_safetensors(scratch.path("f"), {});

@@ -13,6 +13,9 @@
 #include <span>
 #include <string>
 
+#include "host/embed/affinities.hpp"
+#include "host/embed/memory.hpp"
+#include "host/memory.hpp"
 #include "hourglass/error.hpp"
 #include "hourglass/pca.hpp"
 #include "hourglass/scores.hpp"
@@ -328,6 +331,37 @@ TEST_P(MemoryPlans, OfTsne) {
     options.exaggeration_iterations = 10;
     compare(tsne_memory(info(), x, options), [&] { (void)tsne(device_, x, options); });
   }
+}
+
+TEST_P(MemoryPlans, OfNeighboursInOtherWays) {
+  // An upper bound for the approximate search, which finds on its way how many rows it looks at.
+  const std::int64_t n = 6000, k = 30;
+  const Matrix x = random_rows(n, 40, 9);
+  const std::int64_t before = live.load();
+  for (const NeighbourMethod method : {NeighbourMethod::exact, NeighbourMethod::approximate}) {
+    for (const Metric metric : {Metric::euclidean, Metric::cosine}) {
+      const NeighbourOptions options{.method = method, .metric = metric};
+      MemoryTimeline memory(info());
+      (void)plan_affinities(memory, x, k, options);
+      const std::uint64_t planned = memory.plan("", "").total_bytes();
+      peak.store(before);
+      (void)compute_affinities("test", device_.backend(), x, 10, options);
+      const auto took = static_cast<double>(peak.load() - before);
+      SCOPED_TRACE(std::string(name_of(method)) + ", " + std::string(name_of(metric)));
+      EXPECT_LE(took, static_cast<double>(planned) + 64 * 1024.0);
+      EXPECT_LE(static_cast<double>(planned), 2.0 * took);
+    }
+  }
+  NeighbourTable table{n, k, std::vector<std::int32_t>(n * k), std::vector<float>(n * k, 1.0f)};
+  for (std::int64_t i = 0; i < n * k; ++i)
+    table.index[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((i / k + 1 + i % k) % n);
+  MemoryTimeline memory(info());
+  (void)plan_given_affinities(memory, n, k);
+  compare(memory.plan("given neighbours", ""), [&] {
+    Backend& backend = device_.backend();
+    (void)affinities_from_neighbours("test", backend, given_neighbours("test", backend, table, k),
+                                     10);
+  });
 }
 
 TEST_P(MemoryPlans, OfScores) {

@@ -13,6 +13,7 @@
 
 #include "kernels/cpu/backend.hpp"
 #include "tests/oracle/dense.hpp"
+#include "tests/oracle/neighbours.hpp"
 #include "tests/oracle/parity.hpp"
 
 namespace hourglass::cpu {
@@ -95,6 +96,32 @@ TEST_P(SimdTargets, SigmoidBceAndSquaredError) {
                    {.absolute = 2e-6 * unit, .relative = 2e-6});
       expect_close(name + " bias gradient", shape, bias_gradient, row(want.bias_gradient),
                    {.absolute = 2e-6 / static_cast<double>(shape.columns), .relative = 2e-6});
+    }
+  }
+}
+
+TEST_P(SimdTargets, NearestNeighbours) {
+  // Narrow rows by differences, others by products; integers, of which ties are known.
+  struct Case {
+    std::int64_t rows, columns, k;
+    int bound;
+  };
+  for (const Case& c :
+       {Case{300, 3, 40, 9}, {300, 17, 12, 3}, {450, 50, 100, 4}, {200, 300, 9, 5}}) {
+    Random random(31);
+    std::vector<float> x(static_cast<std::size_t>(c.rows * c.columns));
+    for (float& value : x)
+      value = static_cast<float>(random.below(c.bound));
+    std::vector<std::int32_t> index(static_cast<std::size_t>(c.rows * c.k), -1);
+    std::vector<float> distance(index.size(), NAN);
+    const Shape shape{c.rows, c.columns}, found{c.rows, c.k};
+    for (const bool same : {true, false}) {
+      backend_.nearest_neighbours(view(x, shape), view(x, shape), same, {index.data(), c.rows, c.k},
+                                  view(distance, found));
+      const oracle::Neighbours want =
+          oracle::nearest_neighbours(matrix(shape, x), matrix(shape, x), same, c.k);
+      EXPECT_EQ(index, want.index) << c.rows << "x" << c.columns << ", same " << same;
+      expect_close("distance", found, distance, want.squared_distance, {});
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 
+#include "host/embed/affinities.hpp"
 #include "hourglass/autoencoder.hpp"
 #include "hourglass/training.hpp"
 #include "hourglass/tsne.hpp"
@@ -147,6 +148,29 @@ TEST(Jobs, EmbedsPoints) {
     const TsneResult again = tsne(sim, x, options);
     EXPECT_EQ(again.map.values, got.map.values);
   }
+}
+
+TEST(Jobs, FindsApproximateNeighbours) {
+  // Clusters far apart, so that rounding moves no row from one to another.
+  parity::Random random(11);
+  Matrix x(260, 18);
+  const std::vector<float> centres = random.normals(10 * x.columns, 20.0);
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (std::int64_t d = 0; d < x.columns; ++d) {
+      x(i, d) = centres[static_cast<std::size_t>(i % 10 * x.columns + d)] +
+                static_cast<float>(random.normal());
+    }
+  }
+  const std::int64_t k = 6;
+  Device sim = sim_device();
+  Device cpu = cpu_device();
+  const NeighbourOptions options{.method = NeighbourMethod::approximate, .seed = 4};
+  const Neighbours on_sim = find_neighbours("test", sim.backend(), x, k, options);
+  const Neighbours on_cpu = find_neighbours("test", cpu.backend(), x, k, options);
+  EXPECT_GE(on_sim.recall, 0.99);
+  EXPECT_EQ(on_sim.recall, on_cpu.recall);
+  EXPECT_EQ(on_sim.index.download(), on_cpu.index.download());
+  expect_close(on_sim.squared_distance.download(), on_cpu.squared_distance.download(), 1e-6);
 }
 
 }  // namespace
