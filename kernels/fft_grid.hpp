@@ -24,16 +24,15 @@ namespace hourglass {
 /// A map of a longer span has no grid: it would take gigabytes, and other methods are faster.
 inline constexpr float fft_longest_span = 640.0f;
 
-/// The widest map of so many points for which a grid is faster than the backend's other methods. On
-/// the host, than the tree: a step of the tree costs some 190 ns a point, of the grid 35 ns a point
-/// and 11 n^2 log2 n FLOPs at 7 GFLOP/s (Zen 4, one thread; 70,000 points: equal at a span of 130,
-/// 13 ms); no map of fewer than 600 points is summed by either. On a GPU, than all pairs: no wider,
-/// since the bytes of the grid alone take longer (tsne_repulsion.cu counts the rest).
+/// The widest map of so many points that `automatic` takes a grid for. In the host's memory, where
+/// the grid is as fast as the tree: a step of the tree costs some 190 ns a point, of the grid 35 ns
+/// a point and 11 n^2 log2 n FLOPs at 7 GFLOP/s (Zen 4, one thread; 70,000 points: equal at a span
+/// of 130, 13 ms); maps of fewer than 600 points are summed pair by pair. On a GPU, where the bytes
+/// of the grid take as long as all pairs: counted, not measured.
 [[nodiscard]] inline double widest_fft_span(std::int64_t points, bool on_host) {
   const auto n = static_cast<double>(points);
   if (!on_host) return std::min(0.02 * n, double{fft_longest_span});
-  if (points < 600) return 0.0;
-  return std::min(0.45 * std::sqrt(n), double{fft_longest_span});
+  return points < 600 ? 0.0 : std::min(0.45 * std::sqrt(n), double{fft_longest_span});
 }
 
 struct FftGrid {
