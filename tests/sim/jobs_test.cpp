@@ -150,6 +150,23 @@ TEST(Jobs, EmbedsPoints) {
   }
 }
 
+TEST(Jobs, AMapThatOutgrowsItsGridGetsALargerOne) {
+  parity::Random random(10);
+  Matrix x(150, 5);
+  x.values = random.normals(150 * 5, 3.0);
+  TsneOptions options;
+  options.perplexity = 10;
+  options.iterations = 60;
+  options.exaggeration_iterations = 0;
+  options.start = TsneStart::random;  // of 1e-4, in a grid of 1 on each side
+  options.method = TsneMethod::fft;
+  Device sim = sim_device();
+  const TsneResult result = tsne(sim, x, options);
+  EXPECT_GT(result.span, 10.0);
+  EXPECT_EQ(result.methods.size(), 1u);
+  EXPECT_EQ(result.method, TsneMethod::fft);
+}
+
 TEST(Jobs, FindsApproximateNeighbours) {
   // Clusters far apart, so that rounding moves no row from one to another.
   parity::Random random(11);
