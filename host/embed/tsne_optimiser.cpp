@@ -50,10 +50,13 @@ void centre(Matrix& map) {
   }
 }
 
-MapBounds widened(MapBounds bounds, float factor) {
+/// So many times by half of itself and by 8 on each side: a narrow map may well grow to many times
+/// its span within an interval.
+MapBounds widened(MapBounds bounds, int times) {
   for (std::size_t c = 0; c < bounds.low.size(); ++c) {
     const float centre = 0.5f * (bounds.low[c] + bounds.high[c]);
-    const float half = 0.5f * factor * (bounds.high[c] - bounds.low[c]);
+    const float side = bounds.high[c] - bounds.low[c];
+    const float half = 0.5f * side + static_cast<float>(times) * (0.25f * side + 8.0f);
     bounds.low[c] = centre - half;
     bounds.high[c] = centre + half;
   }
@@ -291,7 +294,7 @@ void TsneOptimiser::run_interval(int until) {
   const Range range(backend_, "interval");
   const auto n_bytes = static_cast<std::size_t>(n_ * dims_) * sizeof(float);
   for (int attempt = 0;; ++attempt) {
-    repulsion_->prepare(widened(bounds_, 1.0f + 0.5f * static_cast<float>(attempt)));
+    repulsion_->prepare(widened(bounds_, attempt));
     if (method_ == RepulsionMethod::fft) sequence_.reset();  // its grid may lie elsewhere now
     int done = iteration_;
     int chunk = std::min(2 + recorded_iterations, until - done);
@@ -323,7 +326,7 @@ void TsneOptimiser::run_interval(int until) {
     Buffer<float>* to[] = {&maps_[current_], &step_, &gains_};
     for (int i = 0; i < 3; ++i)
       backend_.copy(to[i]->data(), kept_[i].data(), n_bytes);
-    const float next_span = bounds_.span() * (1.0f + 0.5f * static_cast<float>(attempt + 1));
+    const float next_span = widened(bounds_, attempt + 1).span();
     if (attempt == most_regrids || !(next_span <= fft_longest_span)) {
       method_ = without_grid(backend_);
       sequence_.reset();

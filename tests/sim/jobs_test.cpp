@@ -124,12 +124,21 @@ TEST(Jobs, EmbedsPoints) {
   options.perplexity = 10;
   options.iterations = 20;  // of the last 14 ten are recorded
   options.exaggeration_iterations = 6;
-  options.start = TsneStart::random;
   for (const auto& [method, dimensions] :
        {std::pair{TsneMethod::exact, 2}, {TsneMethod::exact, 3}, {TsneMethod::fft, 2}}) {
     SCOPED_TRACE(std::string(name_of(method)) + " " + std::to_string(dimensions));
     options.method = method;
     options.dimensions = dimensions;
+    if (method == TsneMethod::fft) {
+      // Neither so narrow that a grid's rounding tells, nor so fast that the map outgrows its grid,
+      // which the CPU then replaces at once and a GPU after the interval.
+      options.learning_rate = 5;
+      options.start = TsneStart::given;
+      options.given_start = Matrix(n, dimensions);
+      options.given_start.values = random.normals(n * dimensions, 2.0);
+    } else {
+      options.start = TsneStart::random;
+    }
     Device sim = sim_device();
     Device cpu = cpu_device();
     const TsneResult got = tsne(sim, x, options);
@@ -139,6 +148,23 @@ TEST(Jobs, EmbedsPoints) {
     const TsneResult again = tsne(sim, x, options);
     EXPECT_EQ(again.map.values, got.map.values);
   }
+}
+
+TEST(Jobs, AMapThatOutgrowsItsGridGetsALargerOne) {
+  parity::Random random(10);
+  Matrix x(150, 5);
+  x.values = random.normals(150 * 5, 3.0);
+  TsneOptions options;
+  options.perplexity = 10;
+  options.iterations = 60;
+  options.exaggeration_iterations = 0;
+  options.start = TsneStart::random;  // of 1e-4, in a grid of 1 on each side
+  options.method = TsneMethod::fft;
+  Device sim = sim_device();
+  const TsneResult result = tsne(sim, x, options);
+  EXPECT_GT(result.span, 10.0);
+  EXPECT_EQ(result.methods.size(), 1u);
+  EXPECT_EQ(result.method, TsneMethod::fft);
 }
 
 TEST(Jobs, FindsApproximateNeighbours) {
