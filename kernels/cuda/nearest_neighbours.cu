@@ -44,9 +44,11 @@ namespace hourglass::cuda {
 namespace {
 
 constexpr std::int64_t query_tile = 2048;
-constexpr std::int64_t reference_tile = 4096;                  // 2048 x 4096 products are 32 MiB
-constexpr std::int64_t tile_elements = std::int64_t{1} << 24;  // of centred rows: 64 MiB
-constexpr std::int64_t most_centred = std::int64_t{1} << 25;   // of all references: 128 MiB
+constexpr std::int64_t reference_tile = 4096;  // 2048 x 4096 products are 32 MiB
+// Of centred rows: 64 MiB.
+constexpr std::int64_t tile_elements = round_limit(std::int64_t{1} << 24, std::int64_t{1} << 18);
+// Of all references: 128 MiB.
+constexpr std::int64_t most_centred = round_limit(std::int64_t{1} << 25, std::int64_t{1} << 19);
 
 constexpr int margin = 8;                 // candidates beyond k
 constexpr std::int64_t largest_k = 1024;  // for a list in shared memory

@@ -197,20 +197,21 @@ TEST_F(TsneTest, MakesMapsOfThreeDimensions) {
 TEST_F(TsneTest, GoesOnFromAStateBitwise) {
   // Enough points for the grid, the tree and the sorting to have had a past.
   const Matrix x = clusters(4500, 6, 8, 21, 3.0);
-  for (const TsneMethod method : {TsneMethod::automatic, TsneMethod::fft, TsneMethod::tree}) {
+  for (const TsneMethod method : {TsneMethod::automatic, TsneMethod::tree}) {
     TsneOptions options;
-    options.iterations = 330;
-    options.exaggeration_iterations = 130;
+    options.perplexity = 10;
+    options.iterations = 230;
+    options.exaggeration_iterations = 80;
     options.method = method;
     std::vector<TsneState> states;
     options.snapshot = [&](const TsneState& state) { states.push_back(state); };
     const TsneResult whole = tsne(device_, x, options);
-    ASSERT_EQ(states.size(), 7u);  // 50 to 300, and the last
-    EXPECT_EQ(states.back().iteration, 330);
+    ASSERT_EQ(states.size(), 5u);  // 50 to 200, and the last
+    EXPECT_EQ(states.back().iteration, 230);
     options.snapshot = nullptr;
     EXPECT_EQ(tsne(device_, x, options).map.values, whole.map.values) << "unwatched";
     const std::string file = testing::TempDir() + "state.safetensors";
-    for (const std::size_t at : {std::size_t{0}, std::size_t{2}, std::size_t{4}}) {
+    for (const std::size_t at : {std::size_t{0}, std::size_t{2}}) {
       save_tsne_state(file, states[at]);
       options.resume = load_tsne_state(file);
       const TsneResult rest = tsne(device_, x, options);

@@ -270,9 +270,10 @@ TEST(NearestNeighboursOfTheCpu, AreTheSameWithAnyNumberOfThreads) {
 }
 
 TEST_P(NearestNeighbours, OfRowsTooWideForOneTile) {
-  // 2^19 columns make tiles of 32 rows on a GPU, and 65 such rows are not centred at once. All rows
-  // are 1, 2, 1, 2, ..., each with one column raised so that its distance from the query is known.
-  const std::int64_t rows = 65, columns = std::int64_t{1} << 19, k = 9;
+  // 2^19 columns (2^13 on the model, whose limits are smaller) make tiles of 32 rows on a GPU, and
+  // 65 such rows are not centred at once. All rows are 1, 2, 1, 2, ..., each with one column raised
+  // so that its distance from the query is known.
+  const std::int64_t rows = 65, columns = std::int64_t{1} << (emulated() ? 13 : 19), k = 9;
   std::vector<float> query(static_cast<std::size_t>(columns));
   for (std::size_t d = 0; d < query.size(); ++d)
     query[d] = static_cast<float>(1 + d % 2);
@@ -281,7 +282,7 @@ TEST_P(NearestNeighbours, OfRowsTooWideForOneTile) {
   for (std::int64_t i = 0; i < rows; ++i) {
     values.insert(values.end(), query.begin(), query.end());
     const auto raised = static_cast<float>(1 + i * 37 % rows);
-    values[static_cast<std::size_t>(i * columns + 8191 * i)] += raised;
+    values[static_cast<std::size_t>(i * columns + 8191 * i % columns)] += raised;
     want.emplace_back(raised * raised, static_cast<std::int32_t>(i));
   }
   std::sort(want.begin(), want.end());
