@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Runs Hourglass and its peers in turn on the same input and writes a table. tools/bench builds, then calls this.
 
-Training: 784-32-784 on MNIST in [0, 1], batch 256, 10 epochs. t-SNE: the 10,000 test codes of that model, 1,000
-iterations, perplexity 30, every program from the same PCA start at the same learning rate N/12. Each program gets the
+Training: 784-32-784 on MNIST in [0, 1], batch 256, 10 epochs. t-SNE (tsne): the 10,000 test codes of that model, 1,000
+iterations, perplexity 30, every program from the same PCA start at the same learning rate N/12; Hourglass also at its
+own, which is N in the second phase. Large: all 70,000 digits in their first 50 principal components, 750 iterations,
+else the same; the peers take minutes, so it runs only when it is asked for. Each program gets the
 same cores, and with --device cuda Hourglass and PyTorch the same GPU (the other peers have no use for one); each map's
 Kullback-Leibler divergence is measured by `hourglass score` over all pairs, since the programs' own figures differ in
 what they sum."""
@@ -33,12 +35,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each program")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--limit", type=float, help="seconds after which a run is stopped, and its program left out")
-    parser.add_argument("--only", default="train,tsne")
+    parser.add_argument("--only", default="train,tsne", help="of train, tsne and large")
     parser.add_argument("--quick", action="store_true", help="1 epoch, 300 iterations, one run: does it work at all?")
     options = parser.parse_args()
     options.only = options.only.split(",")
-    if unknown := set(options.only) - {"train", "tsne"}:
-        parser.error(f"--only {','.join(sorted(unknown))}: expected train or tsne")
+    if unknown := set(options.only) - {"train", "tsne", "large"}:
+        parser.error(f"--only {','.join(sorted(unknown))}: expected train, tsne or large")
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= options.threads <= len(cores):
         parser.error(f"--threads {options.threads}: this machine has {len(cores)} cores")
@@ -162,43 +164,71 @@ def time_training(folder: pathlib.Path) -> dict:
     })
 
 
-def time_tsne(folder: pathlib.Path) -> dict:
-    model, codes, start = (folder / name for name in ("model.safetensors", "codes.npy", "start.npy"))
-    if not model.exists():
-        hourglass("train", "--data", "mnist:train", "--hidden", 32, "--scale", "unit", "--epochs", options.epochs,
-                  "--out", model)
-    hourglass("encode", "--model", model, "--data", "mnist:test", "--out", codes)
-    points = numpy.load(codes).astype(numpy.float64)
+def pca_start(points: numpy.ndarray) -> numpy.ndarray:
+    points = points.astype(numpy.float64)
     points -= points.mean(0)
     _, axes = numpy.linalg.eigh(points.T @ points)
     plane = points @ axes[:, :-3:-1]
-    numpy.save(start, (plane * (1e-4 / plane[:, 0].std())).astype(numpy.float32))
+    return (plane * (1e-4 / plane[:, 0].std())).astype(numpy.float32)
+
+
+def compare_tsne(folder: pathlib.Path, data: pathlib.Path, labels, iterations: int) -> dict:
+    """All programs on the rows of `data`."""
+    start = folder / "start.npy"
+    points = numpy.load(data)
+    numpy.save(start, pca_start(points))
     rate = max(len(points) / 12, 50)
 
     def judged(result: dict, embedding: pathlib.Path) -> dict:
-        figures = hourglass("score", "--map", embedding, "--data", codes, "--labels", "mnist:test")
+        figures = hourglass("score", "--map", embedding, "--data", data, "--labels", labels)
         return dict(result, true_kl=figures["kl_divergence"], one_nn_accuracy=figures["one_nn_accuracy"])
 
-    def ours() -> dict:
+    def ours(*more) -> dict:
         embedding = folder / "hourglass.npy"
-        result = hourglass("tsne", "--data", codes, "--init", start, "--iterations", options.iterations,
-                           "--learning-rate", rate, "--out", embedding)
-        return judged(dict(result, seconds=result["timings"]["total"]), embedding)
+        result = hourglass("tsne", "--data", data, "--init", start, "--iterations", iterations, "--out", embedding,
+                           *more)
+        return judged(dict(result, seconds=result["timings"]["tsne"]), embedding)
 
     def theirs(*program) -> dict:
         embedding = folder / f"{pathlib.Path(program[-1]).stem}.npy"
-        result = peer(*program, codes, "--start", start, "--iterations", options.iterations, "--learning-rate", rate,
+        result = peer(*program, data, "--start", start, "--iterations", iterations, "--learning-rate", rate,
                       "--out", embedding)
         return judged(result, embedding)
 
     programs = {
-        "Hourglass": ours,
+        "Hourglass": lambda: ours("--learning-rate", rate),
+        "Hourglass, learning rate auto": ours,
         "scikit-learn": lambda: theirs(sys.executable, here / "tsne_sklearn.py"),
         "Rtsne": lambda: theirs(here / "tsne_rtsne.R"),
     }
     if python := os.environ.get("OPENTSNE_PYTHON"):
         programs["openTSNE"] = lambda: theirs(python, here / "tsne_opentsne.py")
     return in_turn(programs)
+
+
+def time_tsne(folder: pathlib.Path) -> dict:
+    model, codes = folder / "model.safetensors", folder / "codes.npy"
+    if not model.exists():
+        hourglass("train", "--data", "mnist:train", "--hidden", 32, "--scale", "unit", "--epochs", options.epochs,
+                  "--out", model)
+    hourglass("encode", "--model", model, "--data", "mnist:test", "--out", codes)
+    return compare_tsne(folder, codes, "mnist:test", options.iterations)
+
+
+def time_large(folder: pathlib.Path) -> dict:
+    hourglass("data", "mnist", "--out", folder)
+
+    def idx(name: str, header: int) -> numpy.ndarray:
+        file, = folder.glob(f"{name}-idx*")
+        return numpy.fromfile(file, numpy.uint8)[header:]
+
+    images = numpy.concatenate([idx(f"{part}-images", 16) for part in ("train", "t10k")])
+    numpy.save(folder / "images.npy", images.reshape(-1, 784))
+    labels = folder / "labels.npy"
+    numpy.save(labels, numpy.concatenate([idx(f"{part}-labels", 8) for part in ("train", "t10k")]).astype(numpy.int32))
+    rows = folder / "rows.npy"
+    hourglass("pca", "--data", folder / "images.npy", "--components", 50, "--out", rows)
+    return compare_tsne(folder, rows, labels, options.iterations * 3 // 4)
 
 
 def main() -> None:
@@ -218,10 +248,14 @@ def main() -> None:
                       *table(result["train"],
                              {"last epoch's loss":
                               lambda runs: f"{statistics.median(r['train_loss'] for r in runs):.4f}"}), ""]
-        if "tsne" in options.only:
-            result["tsne"] = time_tsne(pathlib.Path(folder))
-            lines += [f"## t-SNE of the 10,000 test codes, {options.iterations} iterations", "",
-                      *table(result["tsne"],
+        for name, time_maps, points, iterations in (
+                ("tsne", time_tsne, "the 10,000 test codes", options.iterations),
+                ("large", time_large, "70,000 digits in 50 principal components", options.iterations * 3 // 4)):
+            if name not in options.only:
+                continue
+            result[name] = time_maps(pathlib.Path(folder))
+            lines += [f"## t-SNE of {points}, {iterations} iterations", "",
+                      *table(result[name],
                              {"true KL": lambda runs: f"{statistics.median(r['true_kl'] for r in runs):.4f}",
                               "1-NN accuracy": lambda runs:
                               f"{statistics.median(r['one_nn_accuracy'] for r in runs):.3f}"}), ""]
