@@ -116,7 +116,7 @@ def svg(results):
     for p, (name, values) in enumerate(panels):
         x0, y0 = left + p * (width + 75), top
         low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-        at_x = lambda v: x0 + width * (math.log10(v) - x_low) / (x_high - x_low)
+        at_x = lambda v: x0 + width * (math.log10(v) - x_low) / max(x_high - x_low, 1)
         at_y = lambda v: y0 + height * (high - math.log10(v)) / (high - low)
         parts.append(f'<text x="{x0}" y="{y0 - 14}" font-size="14">{name}</text>')
         for e in range(low, high + 1):
