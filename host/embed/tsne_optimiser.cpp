@@ -276,6 +276,14 @@ void TsneOptimiser::iterate(int count) {
     one();
 }
 
+int TsneOptimiser::unwatched_iterations() const {
+  if (!(iteration_seconds_ > 0)) return 2 + recorded_iterations;
+  const double count = std::min(report_seconds / iteration_seconds_, double{tsne_interval});
+  const int whole = static_cast<int>(count);
+  return whole < recorded_iterations ? std::max(whole, 1)
+                                     : whole / recorded_iterations * recorded_iterations;
+}
+
 void TsneOptimiser::report(int done) const {
   if (!options_.progress) return;
   TsneProgress progress;
@@ -296,21 +304,16 @@ void TsneOptimiser::run_interval(int until) {
   for (int attempt = 0;; ++attempt) {
     repulsion_->prepare(widened(bounds_, attempt));
     if (method_ == RepulsionMethod::fft) sequence_.reset();  // its grid may lie elsewhere now
-    int done = iteration_;
-    int chunk = std::min(2 + recorded_iterations, until - done);
-    Clock::time_point reported = Clock::now();
-    while (done < until) {
-      iterate(std::min(chunk, until - done));
-      done += std::min(chunk, until - done);
-      if (done == until) break;
+    for (int done = iteration_; done < until;) {
+      const Clock::time_point begin = Clock::now();
+      const int count = std::min(unwatched_iterations(), until - done);
+      iterate(count);
+      done += count;
+      if (done == until) break;  // the map is downloaded next
       backend_.synchronize();
-      const Clock::time_point now = Clock::now();
-      const double seconds = std::chrono::duration<double>(now - reported).count();
-      if (seconds >= report_seconds || chunk >= until - done) {
-        report(done);
-        reported = now;
-      }
-      chunk = seconds > report_seconds ? 1 : recorded_iterations;
+      iteration_seconds_ =
+          std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(count);
+      report(done);
     }
     map_ = rows_of(maps_[current_]);
     if (is_finite(map_)) break;

@@ -52,6 +52,8 @@ class TsneOptimiser {
   /// Interval by interval, until the map is finite or a larger grid does not help.
   void run_interval(int until);
   void report(int done) const;
+  /// How many to do before the host looks up, by what one took: about report_seconds' worth.
+  [[nodiscard]] int unwatched_iterations() const;
   void take_snapshot();
   [[nodiscard]] bool exaggerated(int iteration) const { return iteration < early_; }
   [[nodiscard]] int interval_end() const;
@@ -83,6 +85,7 @@ class TsneOptimiser {
   int sequence_first_ = 0;  ///< the map that it starts from
   Matrix map_;              ///< at the start of the interval, rows in the order of the data
   MapBounds bounds_;
+  double iteration_seconds_ = 0;  ///< when last measured; 0 before
   double last_kl_ = 0;
   bool knows_kl_ = false;
   Clock::time_point start_;
