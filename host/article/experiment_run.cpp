@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "hourglass/error.hpp"
 #include "hourglass/tsne.hpp"
