@@ -60,7 +60,7 @@ inline void check_preservation(std::int64_t rows, int neighbours) {
 
 /// map_figures() in blocks: so many rows of the sample against so many of all.
 inline constexpr std::int64_t figure_queries = 1024;
-inline constexpr std::int64_t figure_references = 4096;
+inline constexpr std::int64_t figure_references = 512;
 inline constexpr int figure_neighbours = 30;
 
 inline std::int64_t figure_sample(std::int64_t rows, std::int64_t sample) {

@@ -96,15 +96,19 @@ class RankedRow {
     std::sort(keys_.begin(), keys_.end());
   }
 
+  /// Rows with least_share() (|a|^2 + |b|^2) - 2 a b above farthest() come after all of the listed.
+  [[nodiscard]] double least_share() const {
+    return 1.0 - static_cast<double>(x_.columns) * 0x1p-23;
+  }
+  [[nodiscard]] double farthest() const { return keys_.back().first + least_band; }
+
   void count(std::int64_t other, double square, double other_square, double product) {
     if (other == row_) return;
     const double approximate = square + other_square - 2.0 * product;
     // A float32 product of D terms is off by D 2^-24 |a| |b| at most, and 2 |a| |b| is below the
     // sum of the squares: twice that.
-    const double band = static_cast<double>(x_.columns) * 0x1p-23 * (square + other_square) +
-                        std::numeric_limits<float>::min();
+    const double band = (1.0 - least_share()) * (square + other_square) + least_band;
     const bool finite = std::isfinite(approximate);
-    if (finite && approximate - band > keys_.back().first) return;
     std::size_t nearer = 0;  // keys that come before this one
     bool certain = finite;
     for (; certain && nearer < keys_.size(); ++nearer) {
@@ -131,6 +135,8 @@ class RankedRow {
   }
 
  private:
+  static constexpr double least_band = std::numeric_limits<float>::min();
+
   const Matrix& x_;
   std::int64_t row_;
   std::array<Key, trusted> keys_{};
@@ -190,9 +196,12 @@ MapFigures map_figures(Device& device, const Matrix& x, const Matrix& map, std::
       for (std::int64_t a = 0; a < count; ++a) {
         RankedRow& row = ranked[static_cast<std::size_t>(a)];
         const double square = squares[static_cast<std::size_t>(rows[static_cast<std::size_t>(a)])];
+        const double share = row.least_share(), farthest = row.farthest();
         for (std::int64_t b = 0; b < references; ++b) {
-          row.count(begin + b, square, squares[static_cast<std::size_t>(begin + b)],
-                    product[static_cast<std::size_t>(a * references + b)]);
+          const double other = squares[static_cast<std::size_t>(begin + b)];
+          const double p = product[static_cast<std::size_t>(a * references + b)];
+          if (share * (square + other) - 2.0 * p <= farthest || !std::isfinite(p))
+            row.count(begin + b, square, other, p);
         }
       }
     }

@@ -107,8 +107,9 @@ MemoryPlan map_figures_memory(const DeviceInfo& device, const DataShape& x, cons
   const auto rows = memory.hold(data, bytes_of<float>({n, x.columns}));
   const auto map_rows = memory.hold("map", bytes_of<float>({n, map.columns}));
   const auto squares = memory.hold_on_host(data, bytes_of<double>(n));
-  const auto chosen = memory.hold_on_host(data, bytes_of<float>({queries, x.columns}));
+  auto chosen = memory.hold_on_host(data, bytes_of<float>({queries, x.columns}));
   const auto uploaded = memory.hold(data, bytes_of<float>({queries, x.columns}));
+  chosen.release();
   for (const DataShape* space : {&x, &map}) {
     const auto lists = memory.hold(neighbours, bytes_of<float>({2, queries, k}));
     memory.run(memory.operations().nearest_neighbours(queries, n, space->columns, k, false));
