@@ -180,7 +180,7 @@ class Snapshots {
   int iteration_ = -1;  ///< of the state that was written last
 };
 
-/// Rows and in the progress line what the run has come to.
+/// Speed is of the iterations since `first`, where a run goes on from.
 std::string progress_line(const TsneProgress& progress, int first) {
   const double rate = (progress.iteration - first) / progress.seconds;
   std::string line = fmt::format("iteration {}/{}  {:.0f} iterations/s  {} left",
