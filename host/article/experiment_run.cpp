@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "hourglass/error.hpp"
 #include "hourglass/tsne.hpp"
@@ -107,6 +108,11 @@ void measure_map(Device& device, const ScaledData& data, const Matrix& codes, co
   if (map.rows > 2 * trustworthiness_neighbours) {
     figures["map_trustworthiness"] =
         trustworthiness(device, codes, map, trustworthiness_neighbours);
+  }
+  for (const auto& [name, neighbours] :
+       {std::pair("map_neighbours_10", 10), std::pair("map_neighbours_30", 30)}) {
+    if (map.rows > neighbours)
+      figures[name] = neighbour_preservation(device, codes, map, neighbours);
   }
   const ClassSeparation classes = class_separation(map, labels);
   if (!(classes.radius > 0)) return;
@@ -261,6 +267,7 @@ void embed(Device& device, const Matrix& codes, std::uint64_t seed, const Articl
   TsneResult result = tsne(device, codes, settings);
   run.figures["map_kl"] = result.kl_divergence;
   run.figures["map_span"] = result.span;
+  run.figures["map_force_error"] = result.force_error;
   run.map = std::move(result.map);
   run.seconds["t-SNE"] = result.total_seconds;
 }

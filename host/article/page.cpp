@@ -237,11 +237,10 @@ const std::vector<FigureColumn> unit_columns = {{"code_trustworthiness", 1},
                                                 {"negative_share", 0}};
 const std::vector<FigureColumn> noise_columns = {
     {"pixel_squared_error", -1}, {"gaussian_error", -1}, {"mask_error", -1}, {"jacobian_norm", 0}};
-const std::vector<FigureColumn> map_columns = {{"map_kl", -1},
-                                               {"map_one_nn", 1},
-                                               {"map_trustworthiness", 1},
-                                               {"map_silhouette", 1},
-                                               {"map_spread", 0}};
+const std::vector<FigureColumn> map_columns = {
+    {"map_kl", -1},           {"map_one_nn", 1},        {"map_trustworthiness", 1},
+    {"map_neighbours_10", 1}, {"map_neighbours_30", 1}, {"map_silhouette", 1},
+    {"map_spread", 0}};
 
 /// Of the figures that this run has.
 report::Section meanings_section(const Findings& findings) {

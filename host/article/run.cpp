@@ -80,6 +80,10 @@ constexpr auto infos = std::to_array<FigureInfo>({
      "As for the code, on the map's two coordinates.", 1, true},
     {"map_trustworthiness", "map trustworthiness", "trust",
      "Trustworthiness at 12 neighbours of the map against the codes.", 4},
+    {"map_neighbours_10", "neighbours kept of 10", "kept of 10",
+     "Share of a code's 10 nearest that are among its 10 nearest in the map.", 1, true},
+    {"map_neighbours_30", "neighbours kept of 30", "kept of 30",
+     "Share of a code's 30 nearest that are among its 30 nearest in the map.", 1, true},
     {"map_silhouette", "map silhouette", "silhouette", "Mean silhouette of the map by digit.", 3},
     {"map_spread", "cluster width", "width",
      "Root mean square distance of a digit's points from their centroid, mean over the digits, "
@@ -96,6 +100,10 @@ constexpr auto infos = std::to_array<FigureInfo>({
     {"map_distance_2_8", "2 from 8", "2 to 8",
      "Distance of the centroids of digits 2 and 8 over the map's radius.", 2},
     {"map_span", "map span", "span", "The larger side of the map's bounding box.", 0},
+    {"map_force_error", "force error", "force error",
+     "Root mean square error of t-SNE's repulsive forces at the end over their root mean square, "
+     "against every pair in float64 at 300 points.",
+     2, true},
     {"shared_with_simple", "neighbours shared with simple", "shared",
      "Share of a point's 30 nearest in the map that are among its 30 nearest in the map of the "
      "simple code of the same seed.",

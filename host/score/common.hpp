@@ -58,6 +58,19 @@ inline void check_preservation(std::int64_t rows, int neighbours) {
   }
 }
 
+/// map_figures() in blocks: so many rows of the sample against so many of all.
+inline constexpr std::int64_t figure_queries = 1024;
+inline constexpr std::int64_t figure_references = 512;
+inline constexpr int figure_neighbours = 30;
+
+inline std::int64_t figure_sample(std::int64_t rows, std::int64_t sample) {
+  if (sample < 0) {
+    throw UsageError(fmt::format("map figures: a sample of {} rows; expected 0 or more", sample));
+  }
+  if (sample == 0) sample = rows <= most_rows_of_full_figures ? rows : rows_of_a_figure_sample;
+  return std::min(sample, rows);
+}
+
 /// Labels as numbers of classes: 0 <= label < classes. Throws UsageError for a negative label.
 inline std::int32_t class_count(const char* score, Labels labels) {
   std::int32_t classes = 0;

@@ -97,6 +97,33 @@ MemoryPlan neighbour_preservation_memory(const DeviceInfo& device, const DataSha
   return memory.plan(score_of("neighbour preservation", x), "use fewer rows or neighbours");
 }
 
+MemoryPlan map_figures_memory(const DeviceInfo& device, const DataShape& x, const DataShape& map,
+                              std::int64_t sample) {
+  const std::int64_t n = x.rows;
+  const std::int64_t queries = std::min(figure_queries, figure_sample(n, sample));
+  const std::int64_t references = std::min(figure_references, n);
+  const std::int64_t k = std::min<std::int64_t>(figure_neighbours + 1, n);
+  MemoryTimeline memory(device);
+  const auto rows = memory.hold(data, bytes_of<float>({n, x.columns}));
+  const auto map_rows = memory.hold("map", bytes_of<float>({n, map.columns}));
+  const auto squares = memory.hold_on_host(data, bytes_of<double>(n));
+  auto chosen = memory.hold_on_host(data, bytes_of<float>({queries, x.columns}));
+  const auto uploaded = memory.hold(data, bytes_of<float>({queries, x.columns}));
+  chosen.release();
+  for (const DataShape* space : {&x, &map}) {
+    const auto lists = memory.hold(neighbours, bytes_of<float>({2, queries, k}));
+    memory.run(memory.operations().nearest_neighbours(queries, n, space->columns, k, false));
+    const auto downloaded =
+        memory.hold_on_host(neighbours, bytes_of<std::int32_t>({2, queries, k}));
+  }
+  const auto found = memory.hold_on_host(neighbours, bytes_of<std::int32_t>({2, queries, k}));
+  // 12 keys and counts, and what they belong to.
+  const auto ranked = memory.hold_on_host("ranks", bytes_of<double>({queries, 3 * 12 + 4}));
+  const auto products = memory.hold("products", bytes_of<float>({queries, references}));
+  const auto downloaded = memory.hold_on_host("products", bytes_of<float>({queries, references}));
+  return memory.plan(score_of("map figures", x), "use fewer rows");
+}
+
 MemoryPlan silhouette_memory(const DeviceInfo& device, const DataShape& x, std::int64_t classes) {
   MemoryTimeline memory(device);
   const auto rows = memory.hold(data, bytes_of<float>({x.rows, x.columns}));

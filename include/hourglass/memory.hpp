@@ -129,6 +129,9 @@ MemoryPlan trustworthiness_memory(const DeviceInfo& device, const DataShape& x,
                                   const DataShape& map, int neighbours);
 MemoryPlan neighbour_preservation_memory(const DeviceInfo& device, const DataShape& x,
                                          const DataShape& map, int neighbours);
+/// map_figures().
+MemoryPlan map_figures_memory(const DeviceInfo& device, const DataShape& x, const DataShape& map,
+                              std::int64_t sample = 0);
 /// silhouette().
 MemoryPlan silhouette_memory(const DeviceInfo& device, const DataShape& x, std::int64_t classes);
 /// tsne_kl_divergence().

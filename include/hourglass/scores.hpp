@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,6 +39,23 @@ double trustworthiness(Device& device, const Matrix& x, const Matrix& map, int n
 /// Mean over the rows of the share of the k nearest rows in x that are among the k nearest in the
 /// map.
 double neighbour_preservation(Device& device, const Matrix& x, const Matrix& map, int neighbours);
+
+/// Up to so many rows map_figures() takes all by itself, beyond `rows_of_a_figure_sample` of them.
+inline constexpr std::int64_t most_rows_of_full_figures = 20'000;
+inline constexpr std::int64_t rows_of_a_figure_sample = 2'000;
+
+/// What tells good maps from bad ones, by one search each in the data and in the map.
+struct MapFigures {
+  std::optional<double> neighbour_preservation_10;  ///< nothing where there are 10 rows or fewer
+  std::optional<double> neighbour_preservation_30;  ///< 30 or fewer
+  std::optional<double> trustworthiness;            ///< at 12 neighbours; 24 or fewer
+  std::int64_t sample = 0;                          ///< rows that they are means over
+};
+/// neighbour_preservation() at 10 and 30 and trustworthiness() at 12, as means over `sample` rows
+/// spread evenly (row a N / sample for a = 0 .. sample - 1; 0: by the constants above), each among
+/// all N rows. With every row in the sample they are what these functions give, but for orders of
+/// distances that float32 cannot tell apart. O(sample N D). Values must be finite.
+MapFigures map_figures(Device& device, const Matrix& x, const Matrix& map, std::int64_t sample = 0);
 
 struct Silhouette {
   double mean = 0;               ///< over all rows; -1 .. 1

@@ -107,7 +107,11 @@ TEST_F(ArticleTest, WritesEverything) {
                                            [&](const auto& e) { return e.id == id; });
     EXPECT_EQ(run.contains("history"), !experiment.is_pca()) << id;
     EXPECT_EQ(run["figures"].contains("gaussian_error"), !experiment.is_pca()) << id;
-    EXPECT_EQ(run["figures"].contains("map_kl"), experiment.view == article::View::tsne) << id;
+    for (const char* figure :
+         {"map_kl", "map_span", "map_force_error", "map_neighbours_10", "map_neighbours_30"}) {
+      EXPECT_EQ(run["figures"].contains(figure), experiment.view == article::View::tsne)
+          << id << " " << figure;
+    }
     EXPECT_TRUE(run["figures"].contains("code_one_nn")) << id;
     const std::string stem = id + "-" + std::string(run["scaling"]) + "-" +
                              std::to_string(static_cast<int>(run["seed"]));

@@ -1,8 +1,10 @@
 // The command from outside: exit statuses, messages, files.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +18,7 @@
 
 #include "hourglass/autoencoder.hpp"
 #include "hourglass/dataset.hpp"
+#include "hourglass/tsne.hpp"
 #include "tests/command/run_command.hpp"
 
 namespace hourglass {
@@ -95,6 +98,18 @@ class CommandTest : public testing::Test {
     }
   }
 
+  /// Rows of three numbers, as CSV.
+  static std::string few_rows(int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i)
+      text += fmt::format("{},{},{}\n", i % 7, i % 3, 0.5 * i);
+    return text;
+  }
+
+  const Arguments tsne_of_images{"tsne", "--data",   "images.idx", "--exaggeration-iterations",
+                                 "50",   "--device", "cpu"};
+  const Arguments short_tsne =
+      tsne_of_images + Arguments{"--perplexity", "20", "--iterations", "200"};
   Workplace work_;
 };
 
@@ -108,7 +123,7 @@ TEST_F(CommandTest, HelpAndVersionSucceed) {
     EXPECT_TRUE(outcome.err.empty()) << outcome.err;
   }
   for (const char* command : {"article", "train", "encode", "reconstruct", "decode", "pca", "tsne",
-                              "score", "devices", "data"}) {
+                              "place", "score", "devices", "data"}) {
     const Outcome outcome = run({command, "--help"});
     EXPECT_EQ(outcome.status, 0) << command;
     for (const char* option : {"--device", "--threads", "--seed", "--json", "--quiet"}) {
@@ -163,6 +178,19 @@ TEST_F(CommandTest, WrongUsageIsTwo) {
   expect_failure(tsne + Arguments{"--plot", "map.jpg"}, 2, ".png or .svg");
   expect_failure(tsne + Arguments{"--method", "fast"}, 2, "fast");
   expect_failure(tsne + Arguments{"--learning-rate", "0"}, 2, "--learning-rate 0");
+  expect_failure(tsne + Arguments{"--dimensions", "4"}, 2, "--dimensions 4");
+  expect_failure(tsne + Arguments{"--dimensions", "3", "--plot", "map.png"}, 2, "2 dimensions");
+  expect_failure(tsne + Arguments{"--dimensions", "3", "--method", "fft"}, 2, "fft");
+  expect_failure(tsne + Arguments{"--metric", "manhattan"}, 2, "manhattan");
+  expect_failure(tsne + Arguments{"--neighbours", "some"}, 2, "some");
+  expect_failure(tsne + Arguments{"--perplexity", "5,many"}, 2, "--perplexity");
+  expect_failure(tsne + Arguments{"--perplexity", "5,0.5"}, 2, "0.5");
+  expect_failure(tsne + Arguments{"--stop-below", "1"}, 2, "--stop-below 1");
+  expect_failure(tsne + Arguments{"--stop-below", "nan"}, 2, "--stop-below nan");
+  expect_failure(tsne + Arguments{"--snapshot-every", "50"}, 2, "--snapshots");
+  expect_failure(tsne + Arguments{"--snapshots", "run", "--snapshot-every", "70"}, 2,
+                 "--snapshot-every 70");
+  expect_failure(tsne + Arguments{"--resume", "s.safetensors", "--init", "random"}, 2, "--init");
   // 240 points: the largest legal perplexity is a third of 239.
   expect_failure(tsne + Arguments{"--perplexity", "100"}, 2, "79");
   expect_failure({"pca", "--data", "images.idx", "--components", "37", "--out", "p.npy"}, 2, "36");
@@ -603,6 +631,236 @@ TEST_F(CommandTest, PcaTsneAndScoresGoTogether) {
   EXPECT_GT(figures["trustworthiness"], 0.8);
   EXPECT_NEAR(figures["kl_divergence"], made["kl_divergence"], 1e-3);
   EXPECT_NE(score.out.find("trustworthiness"), std::string::npos);
+}
+
+TEST_F(CommandTest, TsneSaysAllThatItMeasured) {
+  const Outcome outcome =
+      run(tsne_of_images + Arguments{"--iterations", "200", "--out", "m.npy", "--json", "m.json",
+                                     "--perplexity", "5,20", "--dimensions", "3", "--neighbours",
+                                     "approximate", "--stop-below", "0.9", "--metric", "cosine",
+                                     "--save-affinities", "p.safetensors"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(load_matrix(path("m.npy")).columns, 3);
+  const auto made = json("m.json");
+  EXPECT_EQ(made["options"]["perplexities"], (std::vector<double>{5, 20}));
+  EXPECT_EQ(made["options"]["perplexity"], 20);
+  EXPECT_EQ(made["options"]["metric"], "cosine");
+  EXPECT_EQ(made["options"]["dimensions"], 3);
+  EXPECT_EQ(made["options"]["stop_below"], 0.9);
+  EXPECT_EQ(made["options"]["save_affinities"], "p.safetensors");
+  EXPECT_EQ(made["options"]["resume"], nullptr);
+  EXPECT_EQ(made["options"]["scores"], true);
+  EXPECT_EQ(made["dimensions"], 3);
+  EXPECT_EQ(made["neighbours"], 60);
+  EXPECT_EQ(made["neighbour_method"], "approximate");
+  EXPECT_GT(made["recall"], 0.5);
+  EXPECT_EQ(made["stopped_early"], true);
+  EXPECT_EQ(made["iterations"], 100);  // of 200, 50 of them exaggerated
+  EXPECT_EQ(made["methods"][0]["from"], 0);
+  EXPECT_EQ(made["methods"].back()["method"], made["method"]);
+  EXPECT_EQ(made["force_sample"], rows);
+  EXPECT_LT(made["force_error"], 0.01);
+  EXPECT_EQ(made["exact_partition"], true);
+  EXPECT_GT(made["span"], 0);
+  EXPECT_EQ(made["figure_sample"], rows);
+  EXPECT_GT(made["trustworthiness"], 0.5);
+  EXPECT_GT(made["neighbour_preservation_10"], 0.0);
+  EXPECT_GT(made["neighbour_preservation_30"], made["neighbour_preservation_10"]);
+  EXPECT_TRUE(made["timings"].contains("scores"));
+  for (const char* line : {"trustworthiness", "neighbours kept", "force error", "stopped",
+                           "approximate, recall", "p.safetensors"}) {
+    EXPECT_NE(outcome.out.find(line), std::string::npos) << line << "\n" << outcome.out;
+  }
+
+  ASSERT_EQ(run(short_tsne + Arguments{"--out", "q.npy", "--json", "q.json", "--no-scores"}).status,
+            0);
+  EXPECT_EQ(json("q.json")["trustworthiness"], nullptr);
+  EXPECT_EQ(json("q.json")["options"]["scores"], false);
+  EXPECT_FALSE(json("q.json")["timings"].contains("scores"));
+}
+
+TEST_F(CommandTest, TsneMethodsAndStartsAreThoseAskedFor) {
+  for (const char* method : {"exact", "tree", "fft"}) {
+    const Outcome outcome = run(short_tsne + Arguments{"--out", "m.npy", "--json", "m.json",
+                                                       "--method", method, "--init", "random"});
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_EQ(json("m.json")["method"], method);
+    EXPECT_EQ(json("m.json")["options"]["init"], "random");
+  }
+  // A map is a start.
+  ASSERT_EQ(run(short_tsne + Arguments{"--out", "n.npy", "--init", "m.npy"}).status, 0);
+  expect_failure(short_tsne + Arguments{"--out", "n.npy", "--init", "m.npy", "--dimensions", "3"},
+                 3, "240 x 3");
+}
+
+TEST_F(CommandTest, TsneGoesOnFromSnapshotsBitwise) {
+  const Arguments whole = short_tsne + Arguments{"--snapshots", "run", "--snapshot-every", "100"};
+  const Outcome outcome = run(whole + Arguments{"--out", "whole.npy", "--json", "whole.json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_FALSE(exists("run/map-000050.npy"));
+  ASSERT_TRUE(exists("run/map-000100.npy"));
+  ASSERT_TRUE(exists("run/map-000200.npy"));
+  EXPECT_EQ(load_tsne_state(path("run/state.safetensors")).iteration, 200);
+
+  // Half of it, and the rest.
+  ASSERT_EQ(run(tsne_of_images + Arguments{"--perplexity", "20", "--iterations", "100",
+                                           "--snapshots", "half", "--out", "half.npy"})
+                .status,
+            0);
+  ASSERT_TRUE(exists("half/map-000050.npy"));
+  EXPECT_EQ(read_file(work_.at("half/map-000100.npy")), read_file(work_.at("run/map-000100.npy")));
+  const Outcome rest =
+      run(short_tsne + Arguments{"--resume", "half/state.safetensors", "--snapshots", "half",
+                                 "--out", "rest.npy", "--json", "rest.json"});
+  ASSERT_EQ(rest.status, 0) << rest.err;
+  EXPECT_EQ(read_file(work_.at("rest.npy")), read_file(work_.at("whole.npy")));
+  EXPECT_EQ(json("rest.json")["options"]["resume"], "half/state.safetensors");
+  EXPECT_EQ(json("rest.json")["options"]["init"], "resume");
+  EXPECT_EQ(json("rest.json")["kl_divergence"], json("whole.json")["kl_divergence"]);
+
+  const std::string state = "run/state.safetensors";
+  expect_failure(short_tsne + Arguments{"--resume", state, "--out", "m.npy", "--dimensions", "3"},
+                 3, state + ": the state is of 240 x 2; expected 240 x 3");
+  expect_failure(tsne_of_images + Arguments{"--perplexity", "20", "--resume", state, "--out",
+                                            "m.npy", "--iterations", "150"},
+                 3, state + ": the state is of iteration 200");
+  write("few.csv", few_rows(60));
+  expect_failure({"tsne", "--data", "few.csv", "--perplexity", "5", "--resume", state, "--out",
+                  "m.npy", "--device", "cpu"},
+                 3, state + ": the state is of 240 x 2; expected 60 x 2");
+  expect_failure(short_tsne + Arguments{"--resume", "images.idx", "--out", "m.npy"}, 3,
+                 "images.idx");
+  expect_failure(short_tsne + Arguments{"--resume", "none.safetensors", "--out", "m.npy"}, 3,
+                 "none.safetensors");
+  expect_failure(short_tsne + Arguments{"--snapshots", "images.idx", "--out", "m.npy"}, 3,
+                 "images.idx");
+}
+
+TEST_F(CommandTest, InterruptedTsneSaysWhereToGoOn) {
+  const Arguments endless{"tsne",  "--data",       "images.idx", "--out",
+                          "m.npy", "--iterations", "100000000",  "--device",
+                          "cpu",   "--threads",    "1",          "--perplexity",
+                          "20",    "--snapshots",  "run"};
+  const pid_t child = work_.start(endless);
+  for (int i = 0; i < 1000 && !exists("run/state.safetensors"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  kill(child, SIGINT);
+  const Outcome outcome = work_.finish(child);
+  EXPECT_EQ(outcome.status, 130) << outcome.err;
+  EXPECT_FALSE(exists("m.npy"));
+  const int done = load_tsne_state(path("run/state.safetensors")).iteration;
+  EXPECT_NE(outcome.err.find("--resume run/state.safetensors goes on from iteration " +
+                             std::to_string(done)),
+            std::string::npos)
+      << outcome.err;
+}
+
+TEST_F(CommandTest, TsneOfGivenNeighboursAndAffinities) {
+  const Matrix x = load_matrix(path("floats.npy"));
+  Matrix distances(rows, rows);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < rows; ++j) {
+      double square = 0;
+      for (std::int64_t c = 0; c < columns; ++c)
+        square += std::pow(static_cast<double>(x(i, c)) - x(j, c), 2);
+      distances(i, j) = static_cast<float>(std::sqrt(square));
+    }
+  }
+  save_matrix(path("distances.npy"), distances);
+  const Arguments common{"--iterations", "100", "--perplexity", "20", "--device", "cpu"};
+  const Arguments by_matrix = Arguments{"tsne", "--distance-matrix", "distances.npy"} + common;
+  const Outcome without = run(by_matrix + Arguments{"--out", "d.npy", "--json", "d.json"});
+  ASSERT_EQ(without.status, 0) << without.err;
+  EXPECT_EQ(json("d.json")["neighbour_method"], "given");
+  EXPECT_EQ(json("d.json")["options"]["init"], "random");
+  EXPECT_EQ(json("d.json")["options"]["data"], nullptr);
+  EXPECT_EQ(json("d.json")["trustworthiness"], nullptr);
+
+  // The search, the matrix and the search's affinities make one map.
+  const Arguments searched = Arguments{"tsne", "--data", "floats.npy"} + common;
+  ASSERT_EQ(run(searched + Arguments{"--out", "s.npy", "--json", "s.json", "--save-affinities",
+                                     "p.safetensors"})
+                .status,
+            0);
+  ASSERT_EQ(run(by_matrix + Arguments{"--data", "floats.npy", "--out", "m.npy", "--json", "m.json"})
+                .status,
+            0);
+  EXPECT_NEAR(json("m.json")["kl_divergence"], json("s.json")["kl_divergence"], 0.02);
+  EXPECT_GT(json("m.json")["trustworthiness"], 0.5);
+  const Arguments loaded{"tsne",  "--data",       "floats.npy", "--affinities", "p.safetensors",
+                         "--out", "p.npy",        "--json",     "p.json",       "--device",
+                         "cpu",   "--iterations", "100"};
+  const Outcome again = run(loaded);
+  ASSERT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(read_file(work_.at("p.npy")), read_file(work_.at("s.npy")));
+  EXPECT_EQ(json("p.json")["options"]["perplexity"], nullptr);
+  EXPECT_EQ(json("p.json")["options"]["affinities"], "p.safetensors");
+
+  expect_failure(loaded + Arguments{"--perplexity", "5"}, 2, "--perplexity");
+  expect_failure(loaded + Arguments{"--metric", "cosine"}, 2, "--metric");
+  expect_failure(loaded + Arguments{"--distance-matrix", "distances.npy"}, 2, "--distance-matrix");
+  expect_failure(by_matrix + Arguments{"--neighbours", "exact", "--out", "m.npy"}, 2,
+                 "--neighbours");
+  expect_failure(by_matrix + Arguments{"--neighbour-indices", "floats.npy", "--out", "m.npy"}, 2,
+                 "--neighbour-indices");
+  expect_failure(searched + Arguments{"--neighbour-indices", "floats.npy", "--out", "m.npy"}, 2,
+                 "expected both");
+  expect_failure(searched + Arguments{"--neighbour-indices", "floats.npy", "--neighbour-distances",
+                                      "floats.npy", "--out", "m.npy"},
+                 3, "floats.npy");
+  expect_failure(searched + Arguments{"--affinities", "floats.npy", "--out", "m.npy"}, 2,
+                 "--affinities");
+  expect_failure(searched + Arguments{"--distance-matrix", "floats.npy", "--out", "m.npy"}, 3,
+                 "floats.npy");
+  expect_failure(Arguments{"tsne", "--out", "m.npy"} + common, 2, "--data is required");
+}
+
+TEST_F(CommandTest, PlacePutsNewRowsAmongTheirOwn) {
+  ASSERT_EQ(run(short_tsne + Arguments{"--out", "map.npy"}).status, 0);
+  const Arguments place{"place",   "--data",   "images.idx", "--reference",  "images.idx", "--map",
+                        "map.npy", "--device", "cpu",        "--perplexity", "5"};
+  const Outcome outcome =
+      run(place + Arguments{"--out", "new.npy", "--json", "new.json", "--plot", "new.png"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(read_file(work_.at("new.png")).substr(1, 3), "PNG");
+  EXPECT_EQ(json("new.json")["rows"], rows);
+  EXPECT_EQ(json("new.json")["options"]["perplexity"], 5);
+  const Matrix map = load_matrix(path("map.npy")), placed = load_matrix(path("new.npy"));
+  ASSERT_EQ(placed.rows, rows);
+  int right = 0;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    std::int64_t nearest = 0;
+    double least = std::numeric_limits<double>::infinity();
+    for (std::int64_t j = 0; j < rows; ++j) {
+      const double d = std::hypot(placed(i, 0) - map(j, 0), placed(i, 1) - map(j, 1));
+      if (d < least) {
+        least = d;
+        nearest = j;
+      }
+    }
+    right += nearest % 4 == i % 4;  // the blobs' labels
+  }
+  EXPECT_GE(right, 236);
+  EXPECT_NE(read_file(work_.at("new.npy")), read_file(work_.at("map.npy")));
+  ASSERT_EQ(run(place + Arguments{"--out", "first.npy", "--iterations", "0"}).status, 0);
+  EXPECT_NE(read_file(work_.at("first.npy")), read_file(work_.at("new.npy")));
+
+  expect_failure(place + Arguments{"--out", "n.npy", "--plot", "n.jpg"}, 2, ".png or .svg");
+  expect_failure(place + Arguments{"--out", "n.npy", "--learning-rate", "-1"}, 2, "learning rate");
+  expect_failure({"place", "--data", "images.idx", "--reference", "images.idx", "--map",
+                  "floats.npy", "--out", "n.npy"},
+                 3, "240 x 2 or 3");
+  write("few.csv", few_rows(9));
+  expect_failure({"place", "--data", "few.csv", "--reference", "images.idx", "--map", "map.npy",
+                  "--out", "n.npy"},
+                 3, "expected 36");
+  expect_failure({"place", "--data", "floats.npy", "--reference", "images.idx", "--map", "map.npy",
+                  "--out", "n.npy"},
+                 3, "expected one type");
+  save_matrix(path("solid.npy"), Matrix(rows, 3));
+  expect_failure({"place", "--data", "images.idx", "--reference", "images.idx", "--map",
+                  "solid.npy", "--out", "n.npy", "--plot", "n.png"},
+                 2, "2 dimensions");
 }
 
 TEST_F(CommandTest, ScoreGivesWhatItsInputsAllow) {

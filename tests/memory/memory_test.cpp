@@ -387,6 +387,7 @@ TEST_P(MemoryPlans, OfScores) {
       compare(neighbour_preservation_memory(info(), x, map, k),
               [&] { (void)neighbour_preservation(device_, x, map, k); });
     }
+    compare(map_figures_memory(info(), x, map), [&] { (void)map_figures(device_, x, map); });
     compare(silhouette_memory(info(), x, 10), [&] { (void)silhouette(device_, x, labels); });
     compare(tsne_kl_memory(info(), x, 30), [&] { (void)tsne_kl_divergence(device_, x, map, 30); });
   }

@@ -276,6 +276,7 @@ std::vector<Work> every_work(const DeviceInfo& info) {
        [](Device& device) { (void)trustworthiness(device, x, map, 12); }},
       {neighbour_preservation_memory(info, x, map, 12),
        [](Device& device) { (void)neighbour_preservation(device, x, map, 12); }},
+      {map_figures_memory(info, x, map), [](Device& device) { (void)map_figures(device, x, map); }},
       {silhouette_memory(info, x, 2), [](Device& device) { (void)silhouette(device, x, labels); }},
       {tsne_kl_memory(info, x, 30),
        [](Device& device) { (void)tsne_kl_divergence(device, x, map, 30); }},

@@ -124,6 +124,82 @@ TEST_F(Score, NeighbourPreservationMatchesTheOracle) {
   EXPECT_THROW((void)neighbour_preservation(device_, a.x, b.x, 90), UsageError);
 }
 
+TEST_F(Score, MapFiguresOfAllRowsAreThoseOfTheFullFunctions) {
+  const Sample s = classes_of(1500, 6, 5, 17);
+  Matrix map(1500, 2);
+  parity::Random random(3);
+  for (std::int64_t i = 0; i < map.rows; ++i) {
+    for (std::int64_t c = 0; c < 2; ++c)
+      map(i, c) = s.x(i, c) + 0.5f * static_cast<float>(random.normal());
+  }
+  const MapFigures figures = map_figures(device_, s.x, map);
+  EXPECT_EQ(figures.sample, 1500);
+  EXPECT_NEAR(figures.neighbour_preservation_10.value(),
+              neighbour_preservation(device_, s.x, map, 10), 1e-5);
+  EXPECT_NEAR(figures.neighbour_preservation_30.value(),
+              neighbour_preservation(device_, s.x, map, 30), 1e-5);
+  EXPECT_NEAR(figures.trustworthiness.value(), trustworthiness(device_, s.x, map, 12), 1e-7);
+  // Far from the origin products say little of distances.
+  Matrix far = s.x;
+  for (float& value : far.values)
+    value = std::round(16.0f * value) + 4096.0f;
+  Matrix near = far;
+  for (float& value : near.values)
+    value -= 4096.0f;
+  EXPECT_EQ(map_figures(device_, far, map).trustworthiness,
+            map_figures(device_, near, map).trustworthiness);
+  EXPECT_NEAR(map_figures(device_, far, map).trustworthiness.value(),
+              trustworthiness(device_, far, map, 12), 1e-12);
+  const MapFigures itself = map_figures(device_, s.x, s.x);
+  EXPECT_EQ(itself.neighbour_preservation_30, 1.0);
+  EXPECT_EQ(itself.trustworthiness, 1.0);
+}
+
+TEST_F(Score, MapFiguresOfASampleAreMeansOverItsRows) {
+  const std::int64_t n = 1003, sample = 37;
+  const Sample s = classes_of(n, 4, 5, 19);
+  Matrix map(n, 2);
+  parity::Random random(5);
+  for (float& value : map.values)
+    value = static_cast<float>(random.normal());
+  for (std::int64_t i = 0; i < n; i += 2)
+    map(i, 0) = s.x(i, 0);
+  const auto near = oracle::nearest_neighbours(widened(s.x), widened(s.x), true, n - 1).index;
+  const auto in_map = oracle::nearest_neighbours(widened(map), widened(map), true, 30).index;
+  double kept = 0, excess = 0;
+  for (std::int64_t a = 0; a < sample; ++a) {
+    const std::int64_t i = a * n / sample;
+    const auto row = near.begin() + i * (n - 1);
+    for (std::int64_t b = 0; b < 30; ++b) {
+      const auto rank =
+          std::find(row, row + n - 1, in_map[static_cast<std::size_t>(i * 30 + b)]) - row + 1;
+      kept += rank <= 30 ? 1 : 0;
+      if (b < 12) excess += static_cast<double>(std::max<std::ptrdiff_t>(0, rank - 12));
+    }
+  }
+  const MapFigures figures = map_figures(device_, s.x, map, sample);
+  EXPECT_EQ(figures.sample, sample);
+  EXPECT_NEAR(figures.neighbour_preservation_30.value(), kept / (30.0 * sample), 1e-12);
+  EXPECT_NEAR(figures.trustworthiness.value(),
+              1.0 - 2.0 * excess / (sample * 12.0 * (2.0 * n - 37.0)), 1e-6);
+}
+
+TEST_F(Score, MapFiguresOfEqualAndOfFewRows) {
+  const Matrix equal(60, 3);
+  EXPECT_EQ(map_figures(device_, equal, Matrix(60, 2)).trustworthiness, 1.0);
+  EXPECT_EQ(map_figures(device_, equal, Matrix(60, 2)).neighbour_preservation_10, 1.0);
+  const Sample s = classes_of(31, 3, 2, 1);
+  EXPECT_TRUE(map_figures(device_, s.x, s.x).neighbour_preservation_30.has_value());
+  const Sample t = classes_of(24, 3, 2, 1);
+  const MapFigures few = map_figures(device_, t.x, t.x);
+  EXPECT_TRUE(few.neighbour_preservation_10.has_value());
+  EXPECT_FALSE(few.neighbour_preservation_30.has_value());
+  EXPECT_FALSE(few.trustworthiness.has_value());
+  EXPECT_FALSE(map_figures(device_, Matrix(1, 3), Matrix(1, 2)).neighbour_preservation_10);
+  EXPECT_THROW((void)map_figures(device_, t.x, Matrix(23, 2)), UsageError);
+  EXPECT_THROW((void)map_figures(device_, t.x, t.x, -1), UsageError);
+}
+
 TEST_F(Score, SilhouetteMatchesTheOracle) {
   const Sample s = classes_of(150, 3, 5, 21);
   const Silhouette result = silhouette(device_, s.x, s.labels);

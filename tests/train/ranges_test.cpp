@@ -128,6 +128,7 @@ TEST_F(RangesTest, OfPcaAndScores) {
             (Ranges{{"trustworthiness", 1}}));
   EXPECT_EQ(ranges_of([&] { (void)neighbour_preservation(device_, x, map, 5); }),
             (Ranges{{"neighbour preservation", 1}}));
+  EXPECT_EQ(ranges_of([&] { (void)map_figures(device_, x, map); }), (Ranges{{"map figures", 1}}));
   EXPECT_EQ(ranges_of([&] { (void)silhouette(device_, x, labels); }), (Ranges{{"silhouette", 1}}));
   EXPECT_EQ(
       ranges_of([&] { (void)tsne_kl_divergence(device_, x, map, 5); }),

@@ -22,6 +22,7 @@ Command add_reconstruct(CLI::App& parent);
 Command add_decode(CLI::App& parent);
 Command add_pca(CLI::App& parent);
 Command add_tsne(CLI::App& parent);
+Command add_place(CLI::App& parent);
 Command add_score(CLI::App& parent);
 Command add_devices(CLI::App& parent);
 Command add_data(CLI::App& parent);

@@ -132,9 +132,10 @@ int run(int argc, char** argv) {
       "Exit status: 0 done, 2 wrong usage, 3 bad input, 4 device trouble, 5 the numbers went "
       "wrong, "
       "130 interrupted.\n'hourglass COMMAND --help' shows a command's options.");
-  const std::vector<Command> commands{
-      add_article(app), add_train(app), add_encode(app), add_reconstruct(app), add_decode(app),
-      add_pca(app),     add_tsne(app),  add_score(app),  add_devices(app),     add_data(app)};
+  const std::vector<Command> commands{add_article(app),     add_train(app),  add_encode(app),
+                                      add_reconstruct(app), add_decode(app), add_pca(app),
+                                      add_tsne(app),        add_place(app),  add_score(app),
+                                      add_devices(app),     add_data(app)};
   Session session;
   std::vector<std::string> names;
   for (const Command& command : commands) {
