@@ -53,7 +53,8 @@ def run(arguments, points, data, folder):
     result = folder / "result.json"
     command = [arguments.hourglass, "tsne", "--data", rows, "--out", folder / "map.npy",
                "--iterations", str(arguments.iterations), "--device", "cpu",
-               "--threads", str(arguments.threads), "--json", result, "--quiet"]
+               "--threads", str(arguments.threads), "--no-scores", "--json", result,
+               "--quiet"]
     process = subprocess.Popen([str(part) for part in command])
     peak = 0
     while process.poll() is None:

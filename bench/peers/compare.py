@@ -185,7 +185,8 @@ def compare_tsne(folder: pathlib.Path, data: pathlib.Path, labels, iterations: i
 
     def ours(*more) -> dict:
         embedding = folder / "hourglass.npy"
-        result = hourglass("tsne", "--data", data, "--init", start, "--iterations", iterations, "--out", embedding,
+        result = hourglass("tsne", "--data", data, "--init", start, "--iterations", iterations, "--no-scores",
+                           "--out", embedding,
                            *more)
         return judged(dict(result, seconds=result["timings"]["tsne"]), embedding)
 

@@ -199,11 +199,13 @@ MemoryPlan tsne_memory(const DeviceInfo& device, const DataShape& x, const TsneO
   double perplexity = options.perplexities.empty() ? options.perplexity : 0.0;
   for (const double one : options.perplexities)
     perplexity = std::max(perplexity, one);
+  const bool loaded = !options.load_affinities.empty();  // of neighbours that are not known yet
+  if (loaded) perplexity = std::min(perplexity, largest_perplexity(x.rows));
   check_perplexity("t-SNE", x.rows, perplexity);
   MemoryTimeline memory(device);
   const std::int64_t n = x.rows;
   const std::int64_t k = affinity_neighbours(n, perplexity);
-  const auto affinities = options.given_neighbours
+  const auto affinities = options.given_neighbours || loaded
                               ? plan_given_affinities(memory, n, k)
                               : plan_affinities(memory, x, k, options.neighbours);
 
@@ -236,6 +238,34 @@ MemoryPlan tsne_memory(const DeviceInfo& device, const DataShape& x, const TsneO
   memory.run(memory.operations().tsne_kl(n, d));
   return memory.plan(fmt::format("t-SNE of {} points with {} neighbours", size_text(x), k),
                      "use fewer points, a lower perplexity or PCA first");
+}
+
+MemoryPlan tsne_transform_memory(const DeviceInfo& device, const DataShape& reference,
+                                 std::int64_t new_rows, std::int64_t dimensions,
+                                 double perplexity) {
+  constexpr const char* map = "map";
+  MemoryTimeline memory(device);
+  const std::int64_t n = reference.rows, m = new_rows, d = dimensions;
+  const std::int64_t k =
+      std::min(n, std::max<std::int64_t>(1, static_cast<std::int64_t>(3.0 * perplexity)));
+  const auto result = memory.hold_on_host(map, bytes_of<float>({m, d}));
+  const auto found =
+      memory.hold(neighbours, bytes_of<std::int32_t>({m, k}) + bytes_of<float>({m, k}));
+  {
+    const auto points = memory.hold(
+        data, bytes_of<float>({n, reference.columns}) + bytes_of<float>({m, reference.columns}));
+    const auto distance = memory.hold(neighbours, bytes_of<float>({m, k + 1}));
+    memory.run(memory.operations().nearest_neighbours(m, n, reference.columns, k, false));
+  }
+  const auto downloaded =
+      memory.hold_on_host(neighbours, bytes_of<std::int32_t>({m, k}) + bytes_of<float>({m, k}));
+  const auto offsets = memory.hold_on_host(neighbours, bytes_of<std::int64_t>(m + 1));
+  const auto state = memory.hold(
+      map, bytes_of<std::int64_t>(m + 1) + bytes_of<float>({n, d}) + bytes_of<float>({5 * d, m}));
+  memory.run(memory.operations().tsne_field(m, n, d));
+  memory.run(memory.operations().tsne_step(m, d));
+  return memory.plan(fmt::format("{} new points in a map of {}", m, size_text(reference)),
+                     "place fewer points at a time");
 }
 
 }  // namespace hourglass

@@ -41,8 +41,10 @@ std::vector<double> perplexities_of(const TsneOptions& options) {
 }
 
 void check_options(const TsneOptions& options, std::int64_t points) {
-  for (const double perplexity : perplexities_of(options))
-    check_perplexity("t-SNE", points, perplexity);
+  // Affinities that are loaded have their own.
+  for (const double perplexity : perplexities_of(options)) {
+    if (options.load_affinities.empty()) check_perplexity("t-SNE", points, perplexity);
+  }
   require(options.dimensions == 2 || options.dimensions == 3, "dimensions", options.dimensions,
           "2 or 3");
   if (options.method == TsneMethod::fft && options.dimensions != 2)

@@ -7,6 +7,7 @@
 
 #include "host/embed/affinities.hpp"
 #include "hourglass/error.hpp"
+#include "hourglass/memory.hpp"
 #include "hourglass/tsne.hpp"
 #include "kernels/buffer.hpp"
 
@@ -56,6 +57,9 @@ void check(const Matrix& reference, const Matrix& map, const Matrix& x,
 Matrix tsne_transform(Device& device, const Matrix& reference, const Matrix& map, const Matrix& x,
                       const TsneTransformOptions& options) {
   check(reference, map, x, options);
+  tsne_transform_memory(device.info(), {reference.rows, reference.columns}, x.rows, map.columns,
+                        options.perplexity)
+      .check(device);
   Backend& backend = device.backend();
   const Range whole(backend, "tsne transform");
   const std::int64_t n = reference.rows, m = x.rows, dims = map.columns;

@@ -115,6 +115,9 @@ MemoryPlan pca_inverse_memory(const DeviceInfo& device, const DataShape& x,
 
 /// tsne().
 MemoryPlan tsne_memory(const DeviceInfo& device, const DataShape& x, const TsneOptions& options);
+/// `new_rows` rows placed in a map of `reference`'s.
+MemoryPlan tsne_transform_memory(const DeviceInfo& device, const DataShape& reference,
+                                 std::int64_t new_rows, std::int64_t dimensions, double perplexity);
 
 /// one_nn_accuracy(), and one_nn_leave_one_out_accuracy() without `test`.
 MemoryPlan one_nn_memory(const DeviceInfo& device, const DataShape& train,

@@ -307,6 +307,15 @@ TEST_F(TsneTest, TakesNeighboursAndAffinitiesThatAreGiven) {
   Matrix nothing(300, 0);
   EXPECT_EQ(tsne(device_, nothing, loaded).map.values, want.map.values);
   EXPECT_THROW(tsne(device_, Matrix(299, 0), loaded), InputError);
+  // The perplexity is the file's: the option's, too large for so few points, is not looked at.
+  TsneOptions few = options;
+  few.perplexity = 5;
+  const Matrix forty = clusters(40, 6, 5, 14);
+  const TsneResult own = tsne(device_, forty, few);
+  few.load_affinities = few.save_affinities;
+  few.save_affinities.clear();
+  few.perplexity = 30;
+  EXPECT_EQ(tsne(device_, forty, few).map.values, own.map.values);
 
   const Matrix64 wide = widened(x);
   const oracle::Neighbours nearest = oracle::nearest_neighbours(wide, wide, true, 60);

@@ -333,6 +333,17 @@ TEST_P(MemoryPlans, OfTsne) {
   }
 }
 
+TEST_P(MemoryPlans, OfPointsPlacedInAMap) {
+  for (const std::int64_t dimensions : {2, 3}) {
+    const Matrix reference = random_rows(6000, 60, 5), map = random_rows(6000, dimensions, 6);
+    const Matrix x = random_rows(3000, 60, 7);
+    TsneTransformOptions options;
+    options.iterations = 2;
+    compare(tsne_transform_memory(info(), {6000, 60}, 3000, dimensions, options.perplexity),
+            [&] { (void)tsne_transform(device_, reference, map, x, options); });
+  }
+}
+
 TEST_P(MemoryPlans, OfNeighboursInOtherWays) {
   // An upper bound for the approximate search, which finds on its way how many rows it looks at.
   const std::int64_t n = 6000, k = 30;

@@ -256,8 +256,9 @@ void print_result(Session& session, const TsneArguments& arguments, const TsneOp
           "{:.6f}{}", result.kl_divergence,
           result.exact_partition ? "" : ", with the partition that the method approximates"));
   session.print_field("span", fmt::format("{:.4g}", result.span));
-  session.print_field("force error", fmt::format("{:.3g} of the root mean square, at {} points",
-                                                 result.force_error, grouped(result.force_sample)));
+  session.print_field("force error",
+                      fmt::format("{:.2g} % of the root mean square, at {} points",
+                                  100.0 * result.force_error, grouped(result.force_sample)));
   const std::string over = figures.sample < result.map.rows
                                ? fmt::format(", over {} rows", grouped(figures.sample))
                                : "";
@@ -502,6 +503,8 @@ void place(Session& session, const PlaceArguments& arguments) {
     if (progress.seconds > 0.0) session.progress(progress_line(progress, 0));
     return !is_interrupted();
   };
+  session.plan(tsne_transform_memory(device.info(), {reference.rows, reference.columns}, data.rows,
+                                     map.columns, options.perplexity));
   const Matrix places = session.time("place", [&, &old_points = old_rows, &new_points = new_rows] {
     return tsne_transform(device, old_points, map, new_points, options);
   });
