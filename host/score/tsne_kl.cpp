@@ -8,7 +8,8 @@ namespace hourglass {
 double tsne_kl_divergence(Device& device, const Matrix& x, const Matrix& map, double perplexity) {
   check_same_rows("KL divergence", x, map);
   if (map.columns != 2 && map.columns != 3) {
-    throw UsageError(fmt::format("KL divergence: a map of {} columns; expected 2 or 3", map.columns));
+    throw UsageError(
+        fmt::format("KL divergence: a map of {} columns; expected 2 or 3", map.columns));
   }
   check_perplexity("KL divergence", x.rows, perplexity);
   tsne_kl_memory(device.info(), x, perplexity).check(device);
