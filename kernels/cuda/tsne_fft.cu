@@ -80,8 +80,8 @@ __device__ __forceinline__ Placed place_point(const Point<2>& point, const Nodes
   return placed;
 }
 
-/// sums[row occupied + column] of the occupied nodes, in units of 2^-31; the element behind them is
-/// set where a point lies outside.
+/// sums[row occupied + column] of the occupied nodes, in units of 2^-31; the element behind them
+/// counts the points that lie outside.
 __global__ void __launch_bounds__(point_threads)
     spread_kernel(const float* __restrict__ y, bool pairs, std::int64_t points, Nodes grid,
                   NodeSum* __restrict__ sums) {
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(point_threads)
     Placed placed;
     if (i < points) {
       placed = place_point(load_point<2>(y, i, pairs), grid);
-      if (!placed.inside) sums[grid.occupied * grid.occupied] = 1;
+      if (!placed.inside) atomicAdd(&sums[grid.occupied * grid.occupied], NodeSum{1});
     }
     const int first_column = __shfl_sync(full_mask, placed.column, 0);
     const int first_row = __shfl_sync(full_mask, placed.row, 0);
@@ -346,7 +346,7 @@ class FftRepulsion final : public Repulsion {
   std::int64_t ready_nodes_ = 0;  ///< what buffers and plans are for
   float ready_spacing_ = 0.0f;    ///< and the influence
   std::optional<Fft> fft_;
-  Buffer<NodeSum> sums_;     ///< occupied nodes, and whether a point lies outside
+  Buffer<NodeSum> sums_;     ///< occupied nodes, and how many points lie outside
   Buffer<float> nodes_;      ///< n x n
   Buffer<Complex> spectra_;  ///< 2 x n x (n / 2 + 1)
   Buffer<float> fields_;     ///< 2 x n x n
