@@ -28,11 +28,11 @@ void devices(Session& session) {
                                           {"threads", info.threads},
                                           {"memory_bytes", info.memory_bytes},
                                           {"free_bytes", info.free_bytes}});
-    session.print_field(
-        info.id, fmt::format("{}, {}{}", info.name, memory_text(info),
-                             info.host_memory ? fmt::format(", {} thread{}", info.threads,
-                                                                 info.threads == 1 ? "" : "s")
-                                                   : ""));
+    session.print_field(info.id,
+                        fmt::format("{}, {}{}", info.name, memory_text(info),
+                                    info.host_memory ? fmt::format(", {} thread{}", info.threads,
+                                                                   info.threads == 1 ? "" : "s")
+                                                     : ""));
   }
   session.results["no_cuda_reason"] =
       list.no_cuda_reason.empty() ? Json(nullptr) : Json(list.no_cuda_reason);

@@ -78,11 +78,11 @@ Device& Session::open_device() {
   if (!device_) {
     time("device", [&] { device_ = Device::open(common.device, common.threads); });
     const DeviceInfo& info = device_->info();
-    print_field("device", fmt::format("{}, {}", info.name,
-                                      info.host_memory
-                                          ? fmt::format("{} thread{}", info.threads,
-                                                        info.threads == 1 ? "" : "s")
-                                          : fmt::format("{} MiB", info.memory_bytes >> 20)));
+    print_field("device",
+                fmt::format("{}, {}", info.name,
+                            info.host_memory ? fmt::format("{} thread{}", info.threads,
+                                                           info.threads == 1 ? "" : "s")
+                                             : fmt::format("{} MiB", info.memory_bytes >> 20)));
     print_field("", device_->choice());
   }
   return *device_;
