@@ -11,7 +11,7 @@ script="tools/$(basename "$0")"
 # The Debian packages that configuring, building and running need. Tests and benchmarks are part of every tree.
 readonly build_packages=(
   g++ cmake ninja-build pkgconf
-  libopenblas-dev libhwy-dev libkissfft-dev
+  libopenblas-dev libxsmm-dev libhwy-dev libkissfft-dev
   libfmt-dev nlohmann-json3-dev libcli11-dev
   zlib1g-dev libpng-dev libcairo2-dev fonts-dejavu-core
   libgtest-dev libbenchmark-dev libboost-context-dev
