@@ -48,4 +48,34 @@ std::vector<float> clouds(Shape shape, float spread) {
   return points;
 }
 
+std::vector<std::uint8_t> strokes(std::int64_t count) {
+  constexpr int side = 28, pen = 3, moves = 150, first = 4, last = 21;
+  std::vector<std::uint8_t> images(static_cast<std::size_t>(count * side * side));
+  for (std::int64_t image = 0; image < count; ++image) {
+    std::uint8_t* pixels = images.data() + image * side * side;
+    std::int64_t drawn = image * (2 * moves + 2);
+    const auto random = [&] { return uniform(2, drawn++); };
+    const auto limited = [](float x) {
+      return std::clamp(x, static_cast<float>(first), static_cast<float>(last));
+    };
+    float x = limited(12.5f + 12.0f * (random() - 0.5f));
+    float y = limited(12.5f + 12.0f * (random() - 0.5f));
+    float dx = 0.0f, dy = 0.0f;
+    for (int move = 0; move < moves; ++move) {
+      // A pen turns slowly.
+      dx = 0.8f * dx + random() - 0.5f;
+      dy = 0.8f * dy + random() - 0.5f;
+      x = limited(x + dx);
+      y = limited(y + dy);
+      for (int i = 0; i < pen; ++i) {
+        for (int j = 0; j < pen; ++j) {
+          auto& pixel = pixels[(static_cast<int>(y) + i) * side + static_cast<int>(x) + j];
+          pixel = static_cast<std::uint8_t>(i == 1 && j == 1 ? 255 : std::max<int>(pixel, 140));
+        }
+      }
+    }
+  }
+  return images;
+}
+
 }  // namespace hourglass::bench

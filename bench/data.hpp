@@ -32,4 +32,8 @@ Buffer<float> random_buffer(Backend& backend, std::int64_t count, float low = -1
 /// around them.
 std::vector<float> clouds(Shape shape, float spread);
 
+/// `count` images of 28 x 28 bytes, each one stroke of a wandering pen, mostly 0: as full as digits
+/// of MNIST are (19 % of the pixels).
+std::vector<std::uint8_t> strokes(std::int64_t count);
+
 }  // namespace hourglass::bench

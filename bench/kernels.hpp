@@ -20,6 +20,8 @@ inline const std::map<std::string_view, std::vector<std::string_view>> kernels_o
     {"corrupt", {"corrupt_kernel"}},
     {"column_statistics", {"column_moment_kernel", "finish_moment_kernel"}},
     {"gemm", {}},
+    {"sparse_gemm", {}},
+    {"output_layer", {"loss_kernel", "finish_kernel"}},
     {"bias_activation", {"bias_activation_kernel"}},
     {"bias_activation_backward", {"bias_activation_backward_kernel", "finish_kernel"}},
     {"sigmoid_bce", {"loss_kernel", "finish_kernel"}},

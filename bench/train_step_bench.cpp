@@ -30,9 +30,8 @@ void add(const Device& device, const AutoencoderSpec& spec, const char* penalty,
   device.add_whole(
       "train_step", fmt::format("{}{}/batch{}", spec.name(), regularised, batch_rows),
       [=](Backend& backend, Timer& timer) {
-        // Bytes of any kind: those of random numbers.
-        Buffer<float> pattern = random_buffer(backend, rows * spec.inputs / 4);
-        const FeatureView data{pattern.data(), true, rows, spec.inputs};
+        const Buffer<std::uint8_t> images(backend, strokes(rows));
+        const FeatureView data{images.data(), true, rows, spec.inputs};
         std::vector<std::int32_t> order(rows);
         for (std::int64_t i = 0; i < rows; ++i)  // coprime to the number of rows: every row once
           order[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i * 25717 % rows);

@@ -50,6 +50,33 @@ class WorkspaceModel {
     return scratch(strips(columns));
   }
 
+  /// A product with a transposed second operand of rows x columns, on the CPU: a copy of it.
+  [[nodiscard]] Workspace gemm_transposed(std::int64_t rows, std::int64_t columns) const {
+    constexpr std::int64_t largest_copy = std::int64_t{1} << 22;  // cpu/gemm.cpp
+    if (!on_host_ || rows > largest_copy / at_least_one(columns)) return {};
+    return {bytes_of<float>({columns, rows + 16}), 0};
+  }
+
+  /// Both products of a batch of B rows and D columns with N others.
+  [[nodiscard]] Workspace sparse_gemm(std::int64_t rows, std::int64_t columns,
+                                      std::int64_t n) const {
+    if (!on_host_) return {};
+    const std::int64_t words = std::max(16 * blocks(rows, 64), blocks(columns, 64)) + 8;
+    return {times_threads(bytes_of<std::uint64_t>(words)) + bytes_of<float>(n + 1), 0};
+  }
+
+  /// Of B rows, K units and D outputs.
+  [[nodiscard]] Workspace output_layer(std::int64_t rows, std::int64_t units,
+                                       std::int64_t outputs) const {
+    constexpr std::int64_t panel = 112, tile = 32, widest_input = 256;  // cpu/output_layer.cpp
+    if (!on_host_ || units > widest_input) {
+      return {std::max(batch(rows, outputs).kept, gemm_transposed(units, outputs).kept), 0};
+    }
+    return {times_threads(bytes_of<float>({panel + 32, tile + units + 4})) +
+                static_cast<std::uint64_t>(threads_ - 1) * bytes_of<float>({rows, units}),
+            0};
+  }
+
   /// Of B rows, D inputs and K code units: sums over the batch and over the weights.
   [[nodiscard]] Workspace contractive_penalty(std::int64_t rows, std::int64_t inputs,
                                               std::int64_t units) const {

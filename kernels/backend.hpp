@@ -48,6 +48,13 @@ struct BackendInfo {
 
 enum class Transpose : bool { no = false, yes = true };
 
+/// What the output layer is trained by.
+struct OutputLoss {
+  bool cross_entropy = true;                    ///< else the squared error
+  Activation activation = Activation::sigmoid;  ///< of the squared error: sigmoid or linear
+  float clip = 1e-7f;                           ///< of the cross-entropy, as in sigmoid_bce
+};
+
 /// How the repulsive forces of t-SNE are summed.
 enum class RepulsionMethod {
   exact,  ///< every pair
@@ -176,6 +183,12 @@ class Backend {
   virtual void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a,
                     ConstMat b, float beta, Mat c) = 0;
 
+  /// c = op(a) b + beta c, of an `a` that in many places of column d holds zero[d], as scaled rows
+  /// do of data that is mostly 0; an empty `zero` is all 0. A backend may pass over these places:
+  /// what would multiply an infinity or a NaN there is then not seen. beta = 0 never reads c.
+  virtual void sparse_gemm(Transpose transpose_a, ConstMat a, std::span<const float> zero,
+                           ConstMat b, float beta, Mat c) = 0;
+
   /// pre[b, k] += bias[k], then out = f(pre). out may be pre itself for activations whose
   /// derivative follows from their output (derivative_from_output in math.hpp).
   virtual void bias_activation(Activation activation, std::span<const float> bias, Mat pre,
@@ -200,6 +213,16 @@ class Backend {
   virtual void squared_error(Activation activation, ConstMat pre, std::span<const float> bias,
                              ConstMat targets, Mat gradient, std::span<float> bias_gradient,
                              double* loss) = 0;
+
+  /// The last layer in one: z = input W + bias (input B x K, W K x D); *loss, dL/dz and
+  /// bias_gradient as sigmoid_bce or squared_error give them, and
+  /// input_gradient = dL/dz W^T, weights_gradient = input^T dL/dz. Without gradients (all three
+  /// empty) the loss alone. The logits need not be written to memory: work (B x D) holds nothing
+  /// afterwards.
+  virtual void output_layer(OutputLoss loss_of, ConstMat input, ConstMat weights,
+                            std::span<const float> bias, ConstMat targets, Mat work,
+                            Mat input_gradient, Mat weights_gradient,
+                            std::span<float> bias_gradient, double* loss) = 0;
 
   // ---- penalties on the code
   // ---------------------------------------------------------------------------------
@@ -353,7 +376,7 @@ class Range {
 
 /// What the shared library of a backend exports. The version changes with this header, so that a
 /// library of another build is refused instead of called.
-inline constexpr int backend_version = 4;
+inline constexpr int backend_version = 5;
 using OpenBackend = Backend* (*)(int version, int device);        // throws DeviceError
 using CountDevices = int (*)(int version, const char** reason);   // 0 devices: *reason says why
 using DescribeDevice = BackendInfo (*)(int version, int device);  // throws DeviceError

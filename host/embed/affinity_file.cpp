@@ -2,16 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <utility>
-#include <variant>
 #include <vector>
 
-#include "host/data/array.hpp"
-#include "host/data/safetensors.hpp"
+#include "host/data/typed_tensor_reader.hpp"
 #include "hourglass/error.hpp"
 
 namespace hourglass {
@@ -19,48 +17,6 @@ namespace {
 
 constexpr const char* format_name = "hourglass affinities";
 constexpr const char* format_version = "1";
-
-const std::string& metadata_of(const std::string& path, const TypedTensorFile& file,
-                               const char* key) {
-  const auto found = file.metadata.find(key);
-  if (found == file.metadata.end()) {
-    throw InputError(
-        fmt::format("{}: its metadata has no \"{}\"; expected a file of affinities", path, key));
-  }
-  return found->second;
-}
-
-double number_of(const std::string& path, const TypedTensorFile& file, const char* key, double low,
-                 double high) {
-  const std::string& text = metadata_of(path, file, key);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !(value >= low) ||
-      !(value <= high)) {
-    throw InputError(
-        fmt::format("{}: \"{}\" in its metadata is \"{}\"; expected a number of {:g} to {:g}", path,
-                    key, text, low, high));
-  }
-  return value;
-}
-
-template <class T>
-std::vector<T> take(const std::string& path, TypedTensorFile& file, const char* name,
-                    const char* type) {
-  for (TypedTensor& tensor : file.tensors) {
-    if (tensor.name != name) continue;
-    auto* values = std::get_if<std::vector<T>>(&tensor.values);
-    if (values == nullptr || tensor.shape.size() != 1) {
-      throw InputError(
-          fmt::format("{}: the tensor \"{}\" is of the shape [{}] or another type; "
-                      "expected one dimension of {}",
-                      path, name, shape_text(tensor.shape), type));
-    }
-    return std::move(*values);
-  }
-  throw InputError(
-      fmt::format("{}: has no tensor \"{}\"; expected a file of affinities", path, name));
-}
 
 void check_entries(const std::string& path, const std::vector<std::int64_t>& offsets,
                    const std::vector<std::int32_t>& columns, const std::vector<float>& values) {
@@ -134,31 +90,23 @@ void save_affinities(const std::string& path, const Affinities& affinities) {
 }
 
 Affinities load_affinities(const std::string& path, Backend& backend) {
-  TypedTensorFile file = load_typed_safetensors(path);
-  if (metadata_of(path, file, "format") != format_name) {
-    throw InputError(fmt::format("{}: its format is \"{}\"; expected \"{}\"", path,
-                                 metadata_of(path, file, "format"), format_name));
-  }
-  if (metadata_of(path, file, "version") != format_version) {
-    throw InputError(fmt::format("{}: is of version {}; expected {}", path,
-                                 metadata_of(path, file, "version"), format_version));
-  }
-  const std::string& method = metadata_of(path, file, "method");
+  TypedTensorReader file(path, "a file of affinities", format_name, format_version);
+  const std::string& method = file.text("method");
   if (method != "exact" && method != "approximate") {
     throw InputError(fmt::format(
         "{}: \"method\" in its metadata is \"{}\"; expected exact or approximate", path, method));
   }
-  const auto offsets = take<std::int64_t>(path, file, "offsets", "int64");
-  const auto columns = take<std::int32_t>(path, file, "columns", "int32");
-  const auto values = take<float>(path, file, "values", "float32");
+  const auto offsets = file.take<std::int64_t>("offsets", 1);
+  const auto columns = file.take<std::int32_t>("columns", 1);
+  const auto values = file.take<float>("values", 1);
   check_entries(path, offsets, columns, values);
 
   Affinities result;
   result.rows = static_cast<std::int64_t>(offsets.size()) - 1;
   const auto most = static_cast<double>(result.rows - 1);
-  result.neighbours = static_cast<int>(number_of(path, file, "neighbours", 1, most));
-  result.perplexity = number_of(path, file, "perplexity", 1, most);
-  result.recall = number_of(path, file, "recall", 0, 1);
+  result.neighbours = static_cast<int>(file.number("neighbours", 1, most));
+  result.perplexity = file.number("perplexity", 1, most);
+  result.recall = file.number("recall", 0, 1);
   result.method = parse_neighbour_method(method);
   result.offsets = Buffer<std::int64_t>(backend, std::span<const std::int64_t>(offsets));
   result.columns = Buffer<std::int32_t>(backend, std::span<const std::int32_t>(columns));

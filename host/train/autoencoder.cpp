@@ -50,6 +50,7 @@ void for_inputs(Device& device, const Autoencoder& model, const RowSource& rows,
   const std::int64_t block = std::min(block_rows(widest(model.spec)), rows.rows());
   Network network(backend, model.spec, model.parameters, block);
   const DeviceScaler scaler(backend, model.scaler, rows);
+  network.expect_zeros(scaler.zero_row(backend));
   for_blocks(backend, rows, block, value_check(model.scaler.scaling),
              [&](std::int64_t first, std::int64_t count, FeatureView source) {
                scaler.gather(backend, source, nullptr, 0, network.inputs(count));

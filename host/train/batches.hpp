@@ -38,6 +38,8 @@ class Batches {
     if (order == Order::shuffled) order_ = Buffer<std::int32_t>(backend, rows.rows());
   }
 
+  /// What a 0 of the rows becomes in each column of a batch.
+  [[nodiscard]] Buffer<float> zero_row() const { return scaler_.zero_row(backend_); }
   [[nodiscard]] std::int64_t rows() const { return rows_; }
   /// Rows of a step; the last step of an epoch may have fewer.
   [[nodiscard]] std::int64_t batch() const { return batch_; }

@@ -41,6 +41,14 @@ class DeviceScaler {
               std::int64_t first_row, Mat out) const {
     backend.gather_rows(source, index, first_row, offset_.span(), factor_.span(), out);
   }
+  /// What a 0 of each column becomes.
+  [[nodiscard]] Buffer<float> zero_row(Backend& backend) const {
+    Buffer<float> row(backend, offset_.size());
+    row.zero();
+    Buffer<float> scaled(backend, offset_.size());
+    gather(backend, {row.data(), false, 1, row.size()}, nullptr, 0, scaled.matrix(1, row.size()));
+    return scaled;
+  }
 
  private:
   Buffer<float> offset_;

@@ -31,6 +31,24 @@ std::uint64_t scaler_bytes(std::int64_t columns) {
   return bytes_of<float>({2, columns});
 }
 
+/// The same and what their zeros become.
+std::uint64_t network_scaler_bytes(std::int64_t columns) {
+  return scaler_bytes(columns) + bytes_of<float>(columns);
+}
+
+/// The workspace of a pass of `rows` rows through every layer, and where `trains` back.
+void run_layers(MemoryTimeline& memory, const AutoencoderSpec& spec, std::int64_t rows,
+                bool trains) {
+  const WorkspaceModel& operations = memory.operations();
+  const std::vector<std::int64_t> widths = spec.widths();
+  memory.run(operations.batch(rows, widest(spec)));
+  memory.run(operations.sparse_gemm(rows, widths[0], widths[1]));
+  for (std::size_t l = 1; l < spec.layers(); ++l) {
+    if (trains || spec.tied) memory.run(operations.gemm_transposed(widths[l], widths[l + 1]));
+  }
+  if (trains) memory.run(operations.output_layer(rows, widths.end()[-2], widths.back()));
+}
+
 /// All rows in a FeatureBuffer: none, where the device works in the host's memory and they are
 /// there.
 std::uint64_t resident_bytes(const MemoryTimeline& memory, const DataShape& data) {
@@ -82,7 +100,7 @@ MemoryPlan training_plan(const DeviceInfo& device, const AutoencoderSpec& spec,
   const std::int64_t moment_count = options.optimiser == Optimiser::sgd ? 1 : 2;
 
   const auto source = memory.hold("data", batches_bytes(memory, data, batch_rows, streamed));
-  const auto scaler = memory.hold("data", scaler_bytes(data.columns));
+  const auto scaler = memory.hold("data", network_scaler_bytes(data.columns));
   // Two lists of 16 bytes a row that are sorted from one into the other, and the order.
   const auto shuffle = memory.hold_on_host("order of the rows", bytes_of<char>({36, rows}));
   const auto order = memory.hold("order of the rows", bytes_of<std::int32_t>(rows));
@@ -107,7 +125,7 @@ MemoryPlan training_plan(const DeviceInfo& device, const AutoencoderSpec& spec,
                                     batches_bytes(memory, *validation, validation_rows, streamed) +
                                         scaler_bytes(validation->columns));
   }
-  memory.run(memory.operations().batch(std::max(batch_rows, validation_rows), widest(spec)));
+  run_layers(memory, spec, std::max(batch_rows, validation_rows), true);
   if (options.contractive != 0.0f) {
     memory.run(memory.operations().contractive_penalty(std::max(batch_rows, validation_rows),
                                                        spec.inputs, spec.code_size()));
@@ -175,9 +193,9 @@ MemoryPlan model_memory(const DeviceInfo& device, const AutoencoderSpec& spec,
   }
   const auto model = memory.hold(parameters, bytes_of<float>(spec.parameter_count()));
   const auto layers = memory.hold(activations, activation_bytes(spec, rows));
-  const auto scaler = memory.hold("data", scaler_bytes(data.columns));
+  const auto scaler = memory.hold("data", network_scaler_bytes(data.columns));
   const auto block = memory.hold("data", block_bytes(memory, data, rows));
-  memory.run(memory.operations().batch(rows, widest(spec)));
+  run_layers(memory, spec, rows, false);
   return memory.plan(fmt::format("{} of {} rows by {}", work, size_text(data), spec.name()),
                      output == ModelOutput::codes || output == ModelOutput::reconstructions
                          ? "use fewer rows at a time"

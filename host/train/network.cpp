@@ -77,7 +77,13 @@ Mat Network::pre(std::size_t layer, std::int64_t rows) {
 void Network::forward(std::size_t first, std::size_t last, std::int64_t rows) {
   for (std::size_t l = first; l < last; ++l) {
     const Mat products = pre(l, rows);
-    backend_.gemm(Transpose::no, transpose(l), 1.0f, input_of(l, rows), weights(l), 0.0f, products);
+    if (l == 0) {
+      backend_.sparse_gemm(Transpose::no, input_of(l, rows), zeros_.span(), weights(l), 0.0f,
+                           products);
+    } else {
+      backend_.gemm(Transpose::no, transpose(l), 1.0f, input_of(l, rows), weights(l), 0.0f,
+                    products);
+    }
     if (l + 1 < layers_.size()) {
       backend_.bias_activation(spec_.activation_of(l), bias(l), products, output(l, rows));
     }
@@ -169,49 +175,71 @@ std::span<float> TrainableNetwork::bias_gradient(std::size_t layer) {
 }
 
 void TrainableNetwork::run_forward(std::int64_t rows) {
+  run_forward(rows, layers_.size());
+}
+
+void TrainableNetwork::run_forward(std::int64_t rows, std::size_t layers) {
   if (objective_.noise.kind != Noise::Kind::none) {
     const auto* step = member<const std::int64_t>(state_.data(), offsetof(OptimiserState, step));
     backend_.corrupt(inputs(rows), objective_.noise, objective_.noise_range, objective_.seed, step,
                      noisy_inputs_.matrix(rows, spec_.inputs));
   }
   noisy_ = objective_.noise.kind != Noise::Kind::none;
-  forward(0, layers_.size(), rows);
+  forward(0, layers, rows);
+}
+
+void TrainableNetwork::differentiate_output(std::int64_t rows, Mat delta_below, double* loss_sum) {
+  const std::size_t last = layers_.size() - 1;
+  const ConstMat input = input_of(last, rows);
+  if (!layers_[last].transposed) {
+    run_forward(rows, last);
+    backend_.output_layer({spec_.loss == Loss::bce, spec_.output_activation, spec_.bce_clip}, input,
+                          weights(last), bias(last), inputs(rows), output(last, rows), delta_below,
+                          weights_gradient(last), bias_gradient(last), loss_sum);
+    return;
+  }
+  run_forward(rows);
+  const Mat delta = output(last, rows);  // in place of the products
+  loss(spec_.loss, rows, delta, bias_gradient(last), loss_sum);
+  backend_.gemm(Transpose::yes, Transpose::no, 1.0f, delta, input, 0.0f, weights_gradient(last));
+  backend_.gemm(Transpose::no, Transpose::no, 1.0f, delta, weights(last), 0.0f, delta_below);
 }
 
 void TrainableNetwork::differentiate(std::int64_t rows, double* loss_sum, double* penalty_sum) {
-  run_forward(rows);
+  const auto delta_of = [&](std::size_t layer) {
+    return deltas_[layer % 2].matrix(rows, layers_[layer].fan_out);
+  };
   std::size_t l = layers_.size() - 1;
-  // delta = dL/dpre of layer l; at the last layer in place of the products.
-  Mat delta = output(l, rows);
-  loss(spec_.loss, rows, delta, bias_gradient(l), loss_sum);
-  for (; l > 0; --l) {
-    if (layers_[l].transposed) {
-      backend_.gemm(Transpose::yes, Transpose::no, 1.0f, delta, input_of(l, rows), 0.0f,
-                    weights_gradient(l));
-    } else {
-      backend_.gemm(Transpose::yes, Transpose::no, 1.0f, input_of(l, rows), delta,
-                    spec_.tied ? 1.0f : 0.0f, weights_gradient(l));
-    }
-    const std::size_t below = l - 1;
-    const Mat delta_below = deltas_[l % 2].matrix(rows, layers_[below].fan_out);
-    const Transpose back = layers_[l].transposed ? Transpose::no : Transpose::yes;
-    backend_.gemm(Transpose::no, back, 1.0f, delta, weights(l), 0.0f, delta_below);
+  differentiate_output(rows, delta_of(l - 1), loss_sum);
+  for (;;) {
+    // Of layer l the gradient is there; delta = dL/dout of the one below, then its dL/dpre.
+    const std::size_t below = --l;
+    const Mat delta = delta_of(below);
     if (below == spec_.code_layer()) {
-      penalty(objective_.sparsity, rows, rows, delta_below, penalty_sum);
+      penalty(objective_.sparsity, rows, rows, delta, penalty_sum);
       if (objective_.contractive != 0.0f) {
         // An encoder of one layer: below is 0, whose weights the decoder may share.
         backend_.contractive_penalty(spec_.code_activation, weights(0), pre(0, rows), codes(rows),
-                                     objective_.contractive, spec_.tied ? 1.0f : 0.0f, delta_below,
+                                     objective_.contractive, spec_.tied ? 1.0f : 0.0f, delta,
                                      weights_gradient(0), penalty_sum);
       }
     }
     backend_.bias_activation_backward(spec_.activation_of(below), pre(below, rows),
-                                      output(below, rows), delta_below, bias_gradient(below));
-    delta = delta_below;
+                                      output(below, rows), delta, bias_gradient(below));
+    if (below == 0) break;
+    if (layers_[below].transposed) {
+      backend_.gemm(Transpose::yes, Transpose::no, 1.0f, delta, input_of(below, rows), 0.0f,
+                    weights_gradient(below));
+    } else {
+      backend_.gemm(Transpose::yes, Transpose::no, 1.0f, input_of(below, rows), delta,
+                    spec_.tied ? 1.0f : 0.0f, weights_gradient(below));
+    }
+    const Transpose back = layers_[below].transposed ? Transpose::no : Transpose::yes;
+    backend_.gemm(Transpose::no, back, 1.0f, delta, weights(below), 0.0f, delta_of(below - 1));
   }
   const bool begun = spec_.tied || objective_.contractive != 0.0f;
-  backend_.gemm(Transpose::yes, Transpose::no, 1.0f, input_of(0, rows), delta, begun ? 1.0f : 0.0f,
-                weights_gradient(0));
+  backend_.sparse_gemm(Transpose::yes, input_of(0, rows), zeros_.span(), delta_of(0),
+                       begun ? 1.0f : 0.0f, weights_gradient(0));
   if (objective_.l2 != 0.0f) {
     backend_.l2_penalty(all_weights(), objective_.l2, rows, gradients_.span(0, weight_count_),
                         penalty_sum);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "hourglass/autoencoder.hpp"
@@ -39,6 +40,9 @@ class Network {
           std::int64_t rows);
 
   [[nodiscard]] const AutoencoderSpec& spec() const { return spec_; }
+  /// What zeros of the data are in each column of inputs(), where many values are such: the first
+  /// layer's products then pass over them.
+  void expect_zeros(Buffer<float> zeros) { zeros_ = std::move(zeros); }
   /// B x D: the scaled batch, to be written before a pass; it is also what the loss compares with.
   [[nodiscard]] Mat inputs(std::int64_t rows) { return inputs_.matrix(rows, spec_.inputs); }
   /// B x K: written by encode(), read by decode().
@@ -101,6 +105,7 @@ class Network {
   std::int64_t weight_count_;
   Buffer<float> parameters_;
   Buffer<float> inputs_;
+  Buffer<float> zeros_;                 // empty: 0 everywhere
   Buffer<float> noisy_inputs_;          // empty where there is no noise
   bool noisy_ = false;                  // whether the last pass was on them
   std::vector<Buffer<float>> outputs_;  // a layer each
@@ -154,6 +159,9 @@ class TrainableNetwork : public Network {
   void upload(const TrainingState& state);
 
  private:
+  void run_forward(std::int64_t rows, std::size_t layers);
+  /// Forward, the loss, the last layer's gradients and dL/dout of the layer before it.
+  void differentiate_output(std::int64_t rows, Mat delta_below, double* loss_sum);
   [[nodiscard]] Mat weights_gradient(std::size_t layer);
   [[nodiscard]] std::span<float> bias_gradient(std::size_t layer);
 

@@ -43,6 +43,7 @@ TrainingRun::TrainingRun(Device& device, Autoencoder& model, const RowSource& da
       data_(data),
       validation_(validation),
       first_parameters_(fingerprint(model.parameters)) {
+  network_.expect_zeros(batches_.zero_row());
   if (validation) {
     validation_batches_.emplace(backend_, model.scaler, *validation, validation_rows_,
                                 Batches::Order::as_they_lie, residence);

@@ -60,6 +60,8 @@ class CpuBackend final : public Backend {
                          std::span<double> deviation) override;
   void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
             float beta, Mat c) override;
+  void sparse_gemm(Transpose transpose_a, ConstMat a, std::span<const float> zero, ConstMat b,
+                   float beta, Mat c) override;
   void bias_activation(Activation activation, std::span<const float> bias, Mat pre,
                        Mat out) override;
   void bias_activation_backward(Activation activation, ConstMat pre, ConstMat out, Mat gradient,
@@ -69,6 +71,9 @@ class CpuBackend final : public Backend {
   void squared_error(Activation activation, ConstMat pre, std::span<const float> bias,
                      ConstMat targets, Mat gradient, std::span<float> bias_gradient,
                      double* loss) override;
+  void output_layer(OutputLoss loss_of, ConstMat input, ConstMat weights,
+                    std::span<const float> bias, ConstMat targets, Mat work, Mat input_gradient,
+                    Mat weights_gradient, std::span<float> bias_gradient, double* loss) override;
   void l1_penalty(ConstMat codes, float weight, Mat gradient, double* penalty) override;
   void kl_penalty(ConstMat codes, float rho, float beta, Mat gradient,
                   std::span<float> mean_activation, double* penalty) override;

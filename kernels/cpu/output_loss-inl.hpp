@@ -32,18 +32,17 @@ HWY_BEFORE_NAMESPACE();
 namespace hourglass::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// `columns` columns of one row, or of two (`second` the offset of the other). `fresh`: column_sums
-/// is written, not added to. make_sum() gives an empty sum of losses (simd_math-inl.hpp). Returns
-/// the sum of the losses.
-template <bool two_rows, bool wants_gradient, class MakeSum>
-HWY_INLINE double output_loss_columns(const MakeSum& make_sum, const float* pre, const float* bias,
-                                      const float* targets, float* gradient, std::int64_t second,
-                                      float scale, float* column_sums, bool fresh,
-                                      std::int64_t columns) {
+/// `columns` columns of one row, or of two (`second` the offset of the other, `second_target` that
+/// of its targets), whose losses are added to sum0 and sum1 (simd_math-inl.hpp). `fresh`:
+/// column_sums is written, not added to.
+template <bool two_rows, bool wants_gradient, class Sum>
+HWY_INLINE void output_loss_columns(Sum& sum0, Sum& sum1, const float* pre, const float* bias,
+                                    const float* targets, float* gradient, std::int64_t second,
+                                    std::int64_t second_target, float scale, float* column_sums,
+                                    bool fresh, std::int64_t columns) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const auto factor = hn::Set(d, scale);
-  auto sum0 = make_sum(d), sum1 = make_sum(d);
   const auto all = [](auto v) { return v; };
   std::int64_t i = 0;
   for (; i + lanes <= columns; i += lanes) {
@@ -53,7 +52,7 @@ HWY_INLINE double output_loss_columns(const MakeSum& make_sum, const float* pre,
     if constexpr (wants_gradient) hn::StoreU(g, d, gradient + i);
     if constexpr (two_rows) {
       const auto h = hn::Mul(sum1.add(hn::Add(hn::LoadU(d, pre + second + i), b),
-                                      hn::LoadU(d, targets + second + i), all),
+                                      hn::LoadU(d, targets + second_target + i), all),
                              factor);
       if constexpr (wants_gradient) hn::StoreU(h, d, gradient + second + i);
       g = hn::Add(g, h);
@@ -73,7 +72,7 @@ HWY_INLINE double output_loss_columns(const MakeSum& make_sum, const float* pre,
     if constexpr (wants_gradient) store_first(g, d, gradient + i, n);
     if constexpr (two_rows) {
       const auto h = hn::Mul(sum1.add(hn::Add(load_first(d, pre + second + i, n), b),
-                                      load_first(d, targets + second + i, n), some),
+                                      load_first(d, targets + second_target + i, n), some),
                              factor);
       if constexpr (wants_gradient) store_first(h, d, gradient + second + i, n);
       g = hn::Add(g, h);
@@ -83,32 +82,48 @@ HWY_INLINE double output_loss_columns(const MakeSum& make_sum, const float* pre,
       store_first(hn::Add(before, g), d, column_sums + i, n);
     }
   }
-  double loss = static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum0.total())));
-  if constexpr (two_rows) {
-    loss += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum1.total())));
-  }
-  return loss;
 }
 
 template <bool wants_gradient, class MakeSum>
 double output_loss_pass(const MakeSum& make_sum, const OutputLossRows& pass, std::int64_t first,
                         std::int64_t end, float* column_sums) {
   const hn::ScalableTag<float> d;
-  const std::int64_t chunk =
-      decltype(make_sum(d))::longest * static_cast<std::int64_t>(hn::Lanes(d));
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  constexpr std::int64_t longest = decltype(make_sum(d))::longest;
   double loss = 0.0;
-  for (std::int64_t row = first; row < end; row += 2) {
-    for (std::int64_t begin = 0; begin < pass.columns; begin += chunk) {
-      const std::int64_t at = row * pass.columns + begin;
-      const auto columns = [&](auto two_rows) {
-        return output_loss_columns<decltype(two_rows)::value, wants_gradient>(
-            make_sum, pass.pre + at, pass.bias + begin, pass.targets + at,
-            wants_gradient ? pass.gradient + at : nullptr, pass.columns, pass.gradient_scale,
-            wants_gradient ? column_sums + begin : nullptr, row == first,
-            std::min(chunk, pass.columns - begin));
+  for (std::int64_t begin = 0; begin < pass.columns; begin += longest * lanes) {
+    const std::int64_t columns = std::min(longest * lanes, pass.columns - begin);
+    const std::int64_t terms = (columns + lanes - 1) / lanes;  // that a row adds to a lane
+    auto sum0 = make_sum(d), sum1 = make_sum(d);
+    std::int64_t held = 0;
+    const auto take_sums = [&] {
+      loss += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum0.total())));
+      loss += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum1.total())));
+    };
+    for (std::int64_t row = first; row < end; row += 2) {
+      if (held + terms > longest) {
+        take_sums();
+        sum0 = make_sum(d);
+        sum1 = make_sum(d);
+        held = 0;
+      }
+      held += terms;
+      const std::int64_t at = row * pass.stride + begin;
+      const auto add = [&](auto two_rows) {
+        output_loss_columns<decltype(two_rows)::value, wants_gradient>(
+            sum0, sum1, pass.pre + at, pass.bias + begin,
+            pass.targets + row * pass.target_stride + begin,
+            wants_gradient ? pass.gradient + at : nullptr, pass.stride, pass.target_stride,
+            pass.gradient_scale, wants_gradient ? column_sums + begin : nullptr, row == first,
+            columns);
       };
-      loss += row + 1 < end ? columns(std::true_type{}) : columns(std::false_type{});
+      if (row + 1 < end) {
+        add(std::true_type{});
+      } else {
+        add(std::false_type{});
+      }
     }
+    take_sums();
   }
   return loss;
 }

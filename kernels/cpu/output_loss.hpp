@@ -18,8 +18,17 @@ struct OutputLossRows {
   const float* targets;
   float* gradient;
   std::int64_t columns;
-  float gradient_scale;  ///< 1 / (D B)
+  std::int64_t stride;         ///< from row to row of pre and gradient
+  std::int64_t target_stride;  ///< of targets
+  float gradient_scale;        ///< 1 / (D B)
 };
+
+/// The rows [first, end) of one pass, for this processor: column_sums (null without gradient) is
+/// written with the sums of their gradient's columns. Returns the sum of their losses.
+double sigmoid_bce_pass(const OutputLossRows& pass, LogitRange range, std::int64_t first,
+                        std::int64_t end, float* column_sums);
+double squared_error_pass(const OutputLossRows& pass, Activation activation, std::int64_t first,
+                          std::int64_t end, float* column_sums);
 
 /// `kernel(rows, first, end, column_sums)` computes the rows [first, end), writes the column sums
 /// of their gradient and returns the sum of their losses.
@@ -53,6 +62,8 @@ void output_loss(const char* name, ThreadPool& pool, Scratch& scratch, ConstMat 
       bias.data(),
       targets.data,
       gradient.data,
+      columns,
+      columns,
       columns,
       static_cast<float>(1.0 / (static_cast<double>(columns) * static_cast<double>(rows)))};
   for_row_blocks(pool, rows, columns, elements_for_threads,

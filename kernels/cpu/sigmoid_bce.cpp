@@ -31,13 +31,18 @@ namespace hourglass::cpu {
 
 HWY_EXPORT(sigmoid_bce_rows);
 
+double sigmoid_bce_pass(const OutputLossRows& pass, LogitRange range, std::int64_t first,
+                        std::int64_t end, float* column_sums) {
+  return HWY_DYNAMIC_DISPATCH(sigmoid_bce_rows)(pass, range, first, end, column_sums);
+}
+
 void CpuBackend::sigmoid_bce(ConstMat pre, std::span<const float> bias, ConstMat targets,
                              float clip, Mat gradient, std::span<float> bias_gradient,
                              double* loss) {
   const LogitRange range = logit_range(clip);
   output_loss("sigmoid_bce", pool_, scratch_, pre, bias, targets, gradient, bias_gradient, loss,
               [&](const OutputLossRows& pass, std::int64_t first, std::int64_t end, float* sums) {
-                return HWY_DYNAMIC_DISPATCH(sigmoid_bce_rows)(pass, range, first, end, sums);
+                return sigmoid_bce_pass(pass, range, first, end, sums);
               });
 }
 

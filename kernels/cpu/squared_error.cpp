@@ -36,6 +36,11 @@ namespace hourglass::cpu {
 
 HWY_EXPORT(squared_error_rows);
 
+double squared_error_pass(const OutputLossRows& pass, Activation activation, std::int64_t first,
+                          std::int64_t end, float* column_sums) {
+  return HWY_DYNAMIC_DISPATCH(squared_error_rows)(pass, activation, first, end, column_sums);
+}
+
 void CpuBackend::squared_error(Activation activation, ConstMat pre, std::span<const float> bias,
                                ConstMat targets, Mat gradient, std::span<float> bias_gradient,
                                double* loss) {
@@ -43,7 +48,7 @@ void CpuBackend::squared_error(Activation activation, ConstMat pre, std::span<co
           "activation sigmoid or linear");
   output_loss("squared_error", pool_, scratch_, pre, bias, targets, gradient, bias_gradient, loss,
               [&](const OutputLossRows& pass, std::int64_t first, std::int64_t end, float* sums) {
-                return HWY_DYNAMIC_DISPATCH(squared_error_rows)(pass, activation, first, end, sums);
+                return squared_error_pass(pass, activation, first, end, sums);
               });
 }
 

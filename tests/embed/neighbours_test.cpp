@@ -320,19 +320,19 @@ TEST_F(AffinityFile, WhatIsWrongIsNamed) {
   using File = TypedTensorFile;
   const float nan = std::numeric_limits<float>::quiet_NaN();
   expect_refused([](File& f) { f.metadata.erase("format"); }, "no \"format\"");
-  expect_refused([](File& f) { f.metadata["format"] = "model"; }, "its format is \"model\"");
-  expect_refused([](File& f) { f.metadata["version"] = "2"; }, "is of version 2; expected 1");
+  expect_refused([](File& f) { f.metadata["format"] = "model"; }, "\"format\" in its metadata is \"model\"");
+  expect_refused([](File& f) { f.metadata["version"] = "2"; }, "of version 2; expected 1");
   expect_refused([](File& f) { f.metadata["perplexity"] = "nan"; }, "\"perplexity\"");
   expect_refused([](File& f) { f.metadata["neighbours"] = "3"; }, "\"neighbours\"");
   expect_refused([](File& f) { f.metadata["method"] = "auto"; }, "\"method\"");
   expect_refused([](File& f) { f.metadata["recall"] = "1.5x"; }, "\"recall\"");
   expect_refused([](File& f) { f.tensors.pop_back(); }, "no tensor \"values\"");
-  expect_refused([](File& f) { f.tensors[1].shape = {2, 2}; }, "expected one dimension of int32");
+  expect_refused([](File& f) { f.tensors[1].shape = {2, 2}; }, "expected 1 dimension of int32");
   expect_refused(
       [](File& f) {
         f.tensors[1].values = std::vector<float>{1, 2, 0, 0};
       },
-      "expected one dimension of int32");
+      "expected 1 dimension of int32");
   expect_refused([](File& f) { values_of<std::int64_t>(f, 0)[0] = 1; }, "go from 1 to 4");
   expect_refused([](File& f) { values_of<std::int64_t>(f, 0)[3] = 5; }, "go from 0 to 5");
   expect_refused([](File& f) { values_of<std::int64_t>(f, 0)[1] = 4; }, "offset 2 is 3 after 4");

@@ -58,6 +58,10 @@ class ForwardingBackend : public Backend {
             float beta, Mat c) override {
     inner_->gemm(transpose_a, transpose_b, alpha, a, b, beta, c);
   }
+  void sparse_gemm(Transpose transpose_a, ConstMat a, std::span<const float> zero, ConstMat b,
+                   float beta, Mat c) override {
+    inner_->sparse_gemm(transpose_a, a, zero, b, beta, c);
+  }
   void bias_activation(Activation activation, std::span<const float> bias, Mat pre,
                        Mat out) override {
     inner_->bias_activation(activation, bias, pre, out);
@@ -74,6 +78,12 @@ class ForwardingBackend : public Backend {
                      ConstMat targets, Mat gradient, std::span<float> bias_gradient,
                      double* loss) override {
     inner_->squared_error(activation, pre, bias, targets, gradient, bias_gradient, loss);
+  }
+  void output_layer(OutputLoss loss_of, ConstMat input, ConstMat weights,
+                    std::span<const float> bias, ConstMat targets, Mat work, Mat input_gradient,
+                    Mat weights_gradient, std::span<float> bias_gradient, double* loss) override {
+    inner_->output_layer(loss_of, input, weights, bias, targets, work, input_gradient,
+                         weights_gradient, bias_gradient, loss);
   }
   void l1_penalty(ConstMat codes, float weight, Mat gradient, double* penalty) override {
     inner_->l1_penalty(codes, weight, gradient, penalty);

@@ -100,6 +100,32 @@ TEST_P(SimdTargets, SigmoidBceAndSquaredError) {
   }
 }
 
+TEST_P(SimdTargets, SparseGemm) {
+  for (const Shape shape : {Shape{1, 1}, Shape{5, 37}, Shape{70, 131}}) {
+    constexpr std::int64_t n = 144;
+    for (const bool shifted : {false, true}) {
+      Random random(12);
+      std::vector<float> zero(static_cast<std::size_t>(shape.columns), 0.0f);
+      if (shifted) zero = random.normals(shape.columns);
+      std::vector<float> a = random.normals(shape.rows * shape.columns);
+      for (std::size_t i = 0; i < a.size(); ++i) {
+        if (random.uniform() < 0.8) a[i] = zero[i % zero.size()];
+      }
+      for (const Transpose ta : {Transpose::no, Transpose::yes}) {
+        const bool turned = ta == Transpose::yes;
+        const Shape of_b{turned ? shape.rows : shape.columns, n};
+        const Shape of_c{turned ? shape.columns : shape.rows, n};
+        std::vector<float> b = random.normals(of_b.rows * n);
+        std::vector<float> c(static_cast<std::size_t>(of_c.rows * n), NAN);
+        backend_.sparse_gemm(ta, view(a, shape), zero, view(b, of_b), 0.0f, view(c, of_c));
+        const Matrix64 want = oracle::gemm(ta, Transpose::no, 1.0, matrix(shape, a),
+                                           matrix(of_b, b), 0.0, Matrix64(of_c.rows, n));
+        expect_close(shifted ? "shifted" : "sparse", shape, c, want, {.absolute = 3e-5});
+      }
+    }
+  }
+}
+
 TEST_P(SimdTargets, NearestNeighbours) {
   // Narrow rows by differences, others by products; integers, of which ties are known.
   struct Case {

@@ -124,6 +124,21 @@ class Operations {
       keep("loss bias_gradient", bias_gradient);
       keep("loss", loss);
     }
+    {
+      constexpr std::int64_t units = 5;
+      Buffer<float> input = normals(rows * units), weights = normals(units * columns);
+      Buffer<float> work(backend_, size), delta(backend_, rows * units);
+      Buffer<float> weights_gradient(backend_, units * columns), bias_gradient(backend_, columns);
+      Buffer<double> loss = zeros<double>(1);
+      backend_.output_layer({}, input.matrix(rows, units), weights.matrix(units, columns),
+                            bias.span(), targets.matrix(rows, columns), work.matrix(rows, columns),
+                            delta.matrix(rows, units), weights_gradient.matrix(units, columns),
+                            bias_gradient.span(), loss.data());
+      keep("output input_gradient", delta);
+      keep("output weights_gradient", weights_gradient);
+      keep("output bias_gradient", bias_gradient);
+      keep("output loss", loss);
+    }
     Buffer<float> codes = uniforms(size), gradient = normals(size), means(backend_, columns);
     Buffer<double> penalty = zeros<double>(1);
     backend_.l1_penalty(codes.matrix(rows, columns), 0.1f, gradient.matrix(rows, columns),
@@ -174,6 +189,9 @@ class Operations {
     backend_.gemm(Transpose::no, Transpose::no, 1.0f, a.matrix(rows, 5), b.matrix(5, columns), 0.0f,
                   c.matrix(rows, columns));
     keep("product", c);
+    backend_.sparse_gemm(Transpose::no, a.matrix(rows, 5), {}, b.matrix(5, columns), 0.0f,
+                         c.matrix(rows, columns));
+    keep("sparse product", c);
     Buffer<float> chain = uniforms(size);
     backend_.fma_chain(0.5f, 0.25f, 3, chain.span());
     keep("chain", chain);
