@@ -1,9 +1,11 @@
 // A whole training step as fit() makes it: a shuffled batch of bytes gathered and scaled, forward,
 // loss, penalty, backward, Adam. Counted are the products, two FLOPs a weight and row for each of
 // forward, weights' gradient and (but for the first layer) input's gradient; the batch's bytes; and
-// 28 bytes a parameter, Adam's.
+// 28 bytes a parameter, Adam's. "simple" is the step of separate operations, each on all of the
+// batch, which the others are held against.
 #include "bench/fixture.hpp"
 #include "host/train/network.hpp"
+#include "tests/oracle/simple_backend.hpp"
 
 namespace hourglass::bench {
 namespace {
@@ -24,12 +26,15 @@ Cost step_cost(const AutoencoderSpec& spec, std::int64_t batch_rows) {
 }
 
 void add(const Device& device, const AutoencoderSpec& spec, const char* penalty,
-         std::int64_t batch_rows) {
+         std::int64_t batch_rows, bool simple = false) {
   const Sparsity sparsity = Sparsity::parse(penalty);
   const std::string regularised = !sparsity.any() ? "" : "/" + sparsity.name();
   device.add_whole(
-      "train_step", fmt::format("{}{}/batch{}", spec.name(), regularised, batch_rows),
-      [=](Backend& backend, Timer& timer) {
+      "train_step",
+      fmt::format("{}{}/batch{}{}", spec.name(), regularised, batch_rows, simple ? "/simple" : ""),
+      [=](Backend& fused, Timer& timer) {
+        testing_support::SimpleBackend separate(fused);
+        Backend& backend = simple ? separate : fused;
         const Buffer<std::uint8_t> images(backend, strokes(rows));
         const FeatureView data{images.data(), true, rows, spec.inputs};
         std::vector<std::int32_t> order(rows);
@@ -58,7 +63,9 @@ void add(const Device& device, const AutoencoderSpec& spec, const char* penalty,
 }
 
 const Registration train_step([](const Device& device) {
+  add(device, {.hidden = {32}}, "none", batch, true);
   add(device, {.hidden = {32}}, "none", batch);
+  add(device, {.hidden = {1024}}, "none", batch);
   add(device, {.hidden = {128, 64, 2}}, "none", batch);
   add(device, {.hidden = {256}, .code_activation = Activation::sigmoid}, "kl:0.05:0.004", batch);
   if (device.large()) add(device, {.hidden = {2048, 512}}, "none", 16384);

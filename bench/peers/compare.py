@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 """Runs Hourglass and its peers in turn on the same input and writes a table. tools/bench builds, then calls this.
 
-Training: 784-32-784 on MNIST in [0, 1], batch 256, 10 epochs. t-SNE (tsne): the 10,000 test codes of that model, 1,000
+Training: 784-32-784 on MNIST in [0, 1], batch 256, 10 epochs; wide: the same with other widths. t-SNE (tsne): the 10,000 test codes of that model, 1,000
 iterations, perplexity 30, every program from the same PCA start at the same learning rate N/12; Hourglass also at its
 own, which is N in the second phase. Large: all 70,000 digits in their first 50 principal components, 750 iterations,
 else the same; the peers take minutes, so it runs only when it is asked for. Each program gets the
 same cores, and with --device cuda Hourglass and PyTorch the same GPU (the other peers have no use for one); each map's
 Kullback-Leibler divergence is measured by `hourglass score` over all pairs, since the programs' own figures differ in
-what they sum."""
+what they sum. --readme puts the rows of what ran into the README's table."""
 
 import argparse
 import datetime
@@ -35,12 +35,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each program")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--limit", type=float, help="seconds after which a run is stopped, and its program left out")
-    parser.add_argument("--only", default="train,tsne", help="of train, tsne and large")
+    parser.add_argument("--only", default="train,wide,tsne", help="of train, wide, tsne and large")
+    parser.add_argument("--readme", action="store_true", help="write the README's table anew, with machine and date")
     parser.add_argument("--quick", action="store_true", help="1 epoch, 300 iterations, one run: does it work at all?")
     options = parser.parse_args()
     options.only = options.only.split(",")
-    if unknown := set(options.only) - {"train", "tsne", "large"}:
-        parser.error(f"--only {','.join(sorted(unknown))}: expected train, tsne or large")
+    if unknown := set(options.only) - {"train", "wide", "tsne", "large"}:
+        parser.error(f"--only {','.join(sorted(unknown))}: expected train, wide, tsne or large")
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= options.threads <= len(cores):
         parser.error(f"--threads {options.threads}: this machine has {len(cores)} cores")
@@ -151,16 +152,16 @@ def table(runs: dict, columns: dict) -> list:
     return lines
 
 
-def time_training(folder: pathlib.Path) -> dict:
+def time_training(folder: pathlib.Path, hidden: str, epochs: int) -> dict:
     def ours() -> dict:
-        result = hourglass("train", "--data", "mnist:train", "--hidden", 32, "--scale", "unit", "--epochs",
-                           options.epochs, "--batch", 256, "--seed", 0, "--out", folder / "model.safetensors")
+        result = hourglass("train", "--data", "mnist:train", "--hidden", hidden, "--scale", "unit", "--epochs",
+                           epochs, "--batch", 256, "--seed", 0, "--out", folder / "model.safetensors")
         return dict(result, seconds=result["timings"]["train"], train_loss=result["history"]["loss"][-1])
 
     return in_turn({
         "Hourglass": ours,
-        "PyTorch": lambda: peer(sys.executable, here / "train_torch.py", "--epochs", options.epochs, "--device",
-                                options.device),
+        "PyTorch": lambda: peer(sys.executable, here / "train_torch.py", "--hidden", hidden, "--epochs", epochs,
+                                "--device", options.device),
     })
 
 
@@ -208,7 +209,7 @@ def compare_tsne(folder: pathlib.Path, data: pathlib.Path, labels, iterations: i
 
 
 def time_tsne(folder: pathlib.Path) -> dict:
-    model, codes = folder / "model.safetensors", folder / "codes.npy"
+    model, codes = folder / "codes.safetensors", folder / "codes.npy"
     if not model.exists():
         hourglass("train", "--data", "mnist:train", "--hidden", 32, "--scale", "unit", "--epochs", options.epochs,
                   "--out", model)
@@ -232,6 +233,56 @@ def time_large(folder: pathlib.Path) -> dict:
     return compare_tsne(folder, rows, labels, options.iterations * 3 // 4)
 
 
+def trainings() -> list:
+    """Part of --only, name in the results, hidden widths, all widths, epochs."""
+    return [("train", "train", "32", "784-32-784", options.epochs),
+            ("wide", "train_deep", "128,64,2", "784-128-64-2-64-128-784", options.epochs),
+            ("wide", "train_1024", "1024", "784-1024-784", max(options.epochs // 5, 1))]
+
+
+def readme_rows(result: dict) -> list:
+    """The rows of the README's table, by what was timed."""
+    def seconds(runs: list) -> float:
+        return statistics.median(run["seconds"] for run in runs)
+
+    def figures(runs: list) -> str:
+        kl = f", KL {statistics.median(run['true_kl'] for run in runs):.3f}" if "true_kl" in runs[0] else ""
+        return f"{seconds(runs):.2f} s{kl}" if seconds(runs) < 10 else f"{seconds(runs):.1f} s{kl}"
+
+    works = [(key, f"{shape} on MNIST, {epochs} epoch{'s' * (epochs > 1)}, batch 256")
+             for _, key, _, shape, epochs in trainings()]
+    works += [("tsne", f"t-SNE of its 10,000 test codes, {options.iterations} iterations"),
+              ("large", f"t-SNE of 70,000 digits in 50 components, {options.iterations * 3 // 4} iterations")]
+    rows = []
+    for key, work in works:
+        runs = {name: of for name, of in result.get(key, {}).items() if not isinstance(of, str)}
+        for name, of in runs.items():
+            if name.startswith("Hourglass"):
+                continue
+            version = of[0].get("version", "")
+            ratio = seconds(of) / seconds(runs["Hourglass"])
+            rows.append(f"| {work} | {figures(runs['Hourglass'])} | {name} {version}: {figures(of)} | {ratio:.1f} |")
+        if "Hourglass, learning rate auto" in runs:
+            rows.append(f"| the same at learning rate auto | {figures(runs['Hourglass, learning rate auto'])} | | |")
+    return rows
+
+
+def write_readme(result: dict) -> None:
+    readme = here.parents[1] / "README.md"
+    begin, end = "<!-- tools/bench writes from here -->\n", "<!-- to here -->\n"
+    text = readme.read_text()
+    if begin not in text or end not in text:
+        sys.exit(f"{readme}: expected a line {begin.strip()} and one {end.strip()}")
+    about = result["machine"]
+    cores = f"{about['threads']} of {about['cores']} cores"
+    head = [f"{about['processor']}, {cores}, {about['system']}, {result['date']}; median of {options.repeat}.", "",
+            "| work | Hourglass | peer | ratio |", "|---|---|---|---|"]
+    before, rest = text.split(begin)
+    unfinished = readme.with_name("README.md.new")
+    unfinished.write_text(before + begin + "\n".join(head + readme_rows(result)) + "\n" + end + rest.split(end)[1])
+    unfinished.replace(readme)
+
+
 def main() -> None:
     out = pathlib.Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -243,10 +294,12 @@ def main() -> None:
              f"{about['system']}; {result['date']}. Hourglass and PyTorch on {about['device']}. Median (lowest - highest) of "
              f"{options.repeat}, in turn.", ""]
     with tempfile.TemporaryDirectory() as folder:
-        if "train" in options.only:
-            result["train"] = time_training(pathlib.Path(folder))
-            lines += [f"## Training 784-32-784, MNIST, {options.epochs} epochs, batch 256", "",
-                      *table(result["train"],
+        for part, key, hidden, shape, epochs in trainings():
+            if part not in options.only:
+                continue
+            result[key] = time_training(pathlib.Path(folder), hidden, epochs)
+            lines += [f"## Training {shape}, MNIST, {epochs} epochs, batch 256", "",
+                      *table(result[key],
                              {"last epoch's loss":
                               lambda runs: f"{statistics.median(r['train_loss'] for r in runs):.4f}"}), ""]
         for name, time_maps, points, iterations in (
@@ -264,6 +317,8 @@ def main() -> None:
         unfinished = out / (name + ".new")
         unfinished.write_text(text)
         unfinished.replace(out / name)
+    if options.readme:
+        write_readme(result)
     print("\n".join(lines))
 
 

@@ -320,7 +320,8 @@ TEST_F(AffinityFile, WhatIsWrongIsNamed) {
   using File = TypedTensorFile;
   const float nan = std::numeric_limits<float>::quiet_NaN();
   expect_refused([](File& f) { f.metadata.erase("format"); }, "no \"format\"");
-  expect_refused([](File& f) { f.metadata["format"] = "model"; }, "\"format\" in its metadata is \"model\"");
+  expect_refused([](File& f) { f.metadata["format"] = "model"; },
+                 "\"format\" in its metadata is \"model\"");
   expect_refused([](File& f) { f.metadata["version"] = "2"; }, "of version 2; expected 1");
   expect_refused([](File& f) { f.metadata["perplexity"] = "nan"; }, "\"perplexity\"");
   expect_refused([](File& f) { f.metadata["neighbours"] = "3"; }, "\"neighbours\"");

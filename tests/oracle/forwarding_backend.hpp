@@ -11,7 +11,10 @@ namespace hourglass::testing_support {
 
 class ForwardingBackend : public Backend {
  public:
-  explicit ForwardingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  explicit ForwardingBackend(std::unique_ptr<Backend> inner)
+      : owned_(std::move(inner)), inner_(owned_.get()) {}
+  /// Of one that outlives it.
+  explicit ForwardingBackend(Backend& inner) : inner_(&inner) {}
   [[nodiscard]] Backend& inner() const { return *inner_; }
 
   [[nodiscard]] BackendInfo info() const override { return inner_->info(); }
@@ -167,7 +170,8 @@ class ForwardingBackend : public Backend {
   }
 
  private:
-  std::unique_ptr<Backend> inner_;
+  std::unique_ptr<Backend> owned_;
+  Backend* inner_;
 };
 
 }  // namespace hourglass::testing_support

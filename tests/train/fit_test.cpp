@@ -15,7 +15,9 @@
 #include "hourglass/memory.hpp"
 #include "hourglass/rows.hpp"
 #include "hourglass/training.hpp"
+#include "kernels/cpu/backend.hpp"
 #include "tests/data/scratch.hpp"
+#include "tests/oracle/simple_backend.hpp"
 #include "tests/train/training_fixtures.hpp"
 
 namespace hourglass {
@@ -520,6 +522,51 @@ TEST(Fit, DataThatDoesNotFitIsRefused) {
   EXPECT_THROW(fit(device, model, random_floats(10, 6, 1, 0.0f, 2.0f), {}), InputError);
   model.parameters.pop_back();
   EXPECT_THROW(fit(device, model, data, {}), UsageError);
+}
+
+/// Images of which a fifth of the pixels is not 0.
+Dataset sparse_images(std::int64_t rows, std::int64_t columns) {
+  Dataset data = random_bytes(rows, columns, 3);
+  auto& values = std::get<std::vector<std::uint8_t>>(data.values);
+  const Dataset chosen = random_bytes(rows, columns, 4);
+  const auto& choice = std::get<std::vector<std::uint8_t>>(chosen.values);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (choice[i] >= 51) values[i] = 0;
+  }
+  return data;
+}
+
+TEST(Fit, FusedOperationsEndWithTheLossesOfSeparateOnes) {
+  const Dataset data = sparse_images(700, 200);  // the last batch of an epoch is smaller
+  for (const int threads : {1, 2}) {
+    for (const Scaling scaling : {Scaling::unit, Scaling::standard}) {
+      for (const std::vector<std::int64_t>& hidden :
+           {std::vector<std::int64_t>{32}, {48, 16, 2}, {272}}) {
+        const auto train = [&](std::unique_ptr<Backend> backend) {
+          Device device = Device::over(std::move(backend), "cpu");
+          Autoencoder model = model_for(device, data, hidden, scaling);
+          TrainingOptions options;
+          options.epochs = 4;
+          options.batch = 128;
+          return fit(device, model, data, options);
+        };
+        const History fused = train(std::make_unique<cpu::CpuBackend>(threads));
+        const History separate = train(std::make_unique<testing_support::SimpleBackend>(
+            std::make_unique<cpu::CpuBackend>(threads)));
+        ASSERT_EQ(fused.epochs.size(), 4u);
+        bool equal = true;
+        for (std::size_t e = 0; e < fused.epochs.size(); ++e) {
+          const double want = separate.epochs[e].loss;
+          EXPECT_NEAR(fused.epochs[e].loss, want, 2e-6 * std::max(1.0, std::abs(want)))
+              << threads << " threads, " << name_of(scaling) << ", " << hidden.front();
+          equal = equal && fused.epochs[e].loss == want;
+        }
+        // Sums in another order: were every bit the same, the fused ones would not have run. Wide
+        // codes take the separate ones, and leaving out zeros of unit scaling changes no sum.
+        EXPECT_TRUE(!equal || hidden.front() > 256) << hidden.front();
+      }
+    }
+  }
 }
 
 }  // namespace
