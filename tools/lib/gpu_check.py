@@ -468,7 +468,7 @@ def run_peers(check: Check, result: dict, budget: float) -> str:
     out = check.scratch / "peers"
     limit = budget - (time.monotonic() - begin)
     done = check.run(python, check.root / "bench" / "peers" / "compare.py", "--hourglass", command, "--device", "cuda",
-                     "--threads", len(os.sched_getaffinity(0)), "--repeat", 1, "--limit", round(0.4 * limit), "--out", out,
+                     "--threads", len(os.sched_getaffinity(0)), "--repeat", 1, "--only", "train,tsne", "--limit", round(0.4 * limit), "--out", out,
                      limit=limit, with_cuda=False)
     if done.status is None:
         raise StepIncomplete(f"cut after {done.seconds:.0f} s")
