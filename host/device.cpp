@@ -210,6 +210,10 @@ OpenedGpu open_any_cuda(const LibrarySearch& search) {
                                             fmt::join(failures, "; "))};
 }
 
+std::unique_ptr<Backend> make_cpu_backend(int threads) {
+  return std::make_unique<cpu::CpuBackend>(threads);
+}
+
 }  // namespace
 
 Device Device::over(std::unique_ptr<Backend> backend, const std::string& id) {
@@ -220,6 +224,21 @@ Device Device::over(std::unique_ptr<Backend> backend, const std::string& id) {
   return device;
 }
 
+Device Device::of_threads(MakeBackend make, int threads, const std::string& id) {
+  Device device = over(make(threads), id);
+  device.make_lane_ = make;
+  return device;
+}
+
+std::vector<Device> Device::lanes(int most) const {
+  std::vector<Device> lanes;
+  const int count = std::min(info_.threads, most);
+  if (make_lane_ == nullptr || count < 2) return lanes;
+  for (int i = 0; i < count; ++i)
+    lanes.push_back(of_threads(make_lane_, 1, info_.id));
+  return lanes;
+}
+
 Device Device::open(const std::string& id, int threads) {
   const DeviceId wanted = parse_device(id);
   if (threads < 0 || threads > most_threads) {
@@ -227,7 +246,7 @@ Device Device::open(const std::string& id, int threads) {
                                  most_threads));
   }
   if (wanted.kind == DeviceId::Kind::cpu) {
-    return over(std::make_unique<cpu::CpuBackend>(threads), "cpu");
+    return of_threads(make_cpu_backend, threads, "cpu");
   }
 
   const LibrarySearch search = find_cuda_library();
@@ -247,7 +266,7 @@ Device Device::open(const std::string& id, int threads) {
   if (wanted.kind != DeviceId::Kind::automatic) {
     throw DeviceError(fmt::format("device {}: {}", id, reason));
   }
-  Device device = over(std::make_unique<cpu::CpuBackend>(threads), "cpu");
+  Device device = of_threads(make_cpu_backend, threads, "cpu");
   device.choice_ = fmt::format("cpu: {}", reason);
   return device;
 }

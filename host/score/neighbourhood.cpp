@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "host/score/common.hpp"
+#include "host/score/rank_table.hpp"
 #include "hourglass/memory.hpp"
 #include "hourglass/scores.hpp"
 #include "kernels/buffer.hpp"
@@ -14,6 +15,13 @@ Buffer<std::int32_t> neighbours_of(Backend& backend, ConstMat x, std::int64_t k)
   Buffer<float> distance(backend, x.rows * k);
   backend.nearest_neighbours(x, x, true, index.matrix(x.rows, k), distance.matrix(x.rows, k));
   return index;
+}
+
+/// From the sum over the map's neighbours of what their ranks in x exceed k by.
+double trustworthiness_of(std::int64_t excess, std::int64_t n, std::int64_t k) {
+  const double scale =
+      static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(2 * n - 3 * k - 1);
+  return 1.0 - 2.0 * static_cast<double>(excess) / scale;
 }
 
 }  // namespace
@@ -34,9 +42,46 @@ double trustworthiness(Device& device, const Matrix& x, const Matrix& map, int n
   std::int64_t excess = 0;
   for (const std::int32_t r : rank.download())
     excess += std::max<std::int64_t>(0, r - k);
-  const double scale =
-      static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(2 * n - 3 * k - 1);
-  return 1.0 - 2.0 * static_cast<double>(excess) / scale;
+  return trustworthiness_of(excess, n, k);
+}
+
+RankTable::RankTable(Device& device, const Matrix& x) : rows_(x.rows) {
+  check_rows("ranks", x, 2);
+  if (rows_ > most_rows)
+    throw UsageError(fmt::format("ranks: {} rows; at most {} fit a table", rows_, most_rows));
+  Backend& backend = device.backend();
+  const Range range(backend, "ranks");
+  const Buffer<float> rows(backend, std::span<const float>(x.values));
+  const std::vector<std::int32_t> order =
+      neighbours_of(backend, rows.matrix(rows_, x.columns), rows_ - 1).download();
+  rank_.resize(static_cast<std::size_t>(rows_ * rows_));
+  const std::int32_t* next = order.data();
+  for (std::int64_t i = 0; i < rows_; ++i) {
+    std::uint16_t* rank = rank_.data() + i * rows_;
+    for (std::int64_t place = 1; place < rows_; ++place)
+      rank[*next++] = static_cast<std::uint16_t>(place);
+  }
+}
+
+double RankTable::trustworthiness(Device& device, const Matrix& map, int neighbours) const {
+  if (map.rows != rows_) {
+    throw UsageError(
+        fmt::format("trustworthiness: {} rows of data, {} rows of a map", rows_, map.rows));
+  }
+  check_trustworthiness(rows_, neighbours);
+  Backend& backend = device.backend();
+  const Range range(backend, "trustworthiness");
+  const std::int64_t k = neighbours;
+  const Buffer<float> map_rows(backend, std::span<const float>(map.values));
+  const std::vector<std::int32_t> near =
+      neighbours_of(backend, map_rows.matrix(rows_, map.columns), k).download();
+  std::int64_t excess = 0;
+  for (std::int64_t i = 0; i < rows_; ++i) {
+    const std::uint16_t* rank = rank_.data() + i * rows_;
+    for (std::int64_t a = i * k; a < (i + 1) * k; ++a)
+      excess += std::max<std::int64_t>(0, rank[near[static_cast<std::size_t>(a)]] - k);
+  }
+  return trustworthiness_of(excess, rows_, k);
 }
 
 double neighbour_preservation(Device& device, const Matrix& x, const Matrix& map, int neighbours) {
