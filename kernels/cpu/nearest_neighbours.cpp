@@ -4,7 +4,8 @@
 // differences in distance_tile-inl.hpp. Each row of the result is a function of the two matrices
 // alone: not of the path taken here, of the tiles, or of the number of threads.
 //
-// Up to 16 columns: these distances of every pair, a tile of queries by references at a time.
+// Up to 16 columns, or where half of the references or more are asked for: these distances of every
+// pair, a tile of queries by references at a time.
 //
 // More: |q - r|^2 / 2 = |q|^2 / 2 + |r|^2 / 2 - q.r with centred rows, 2 D FLOPs a pair. Rounding
 // makes that off by at most g (|q|^2 + |r|^2) / 2 (Higham 2002, section 3.1). The best k + 16 or
@@ -747,7 +748,7 @@ void CpuBackend::nearest_neighbours(ConstMat queries, ConstMat references, bool 
   task.k = k;
   task.index = index.data;
   task.squared_distance = squared_distance.data;
-  if (queries.columns <= widest_direct) {
+  if (queries.columns <= widest_direct || 2 * k >= references.rows) {
     pool_.for_chunks(queries.rows, query_block, [&](std::int64_t begin, std::int64_t end, int) {
       HWY_DYNAMIC_DISPATCH(neighbours_of_narrow_rows)(task, begin, end - begin);
     });
