@@ -63,10 +63,18 @@ Function symbol(void* library, const char* name) {
 
 }  // namespace
 
+namespace {
+
+/// The file that HOURGLASS_CUDA_BACKEND names; null where it names none.
+const char* named_cuda_library() {
+  const char* given = std::getenv("HOURGLASS_CUDA_BACKEND");
+  return given != nullptr && *given != 0 ? given : nullptr;
+}
+
+}  // namespace
+
 std::vector<std::string> cuda_library_paths() {
-  if (const char* given = std::getenv("HOURGLASS_CUDA_BACKEND"); given != nullptr && *given != 0) {
-    return {given};
-  }
+  if (const char* given = named_cuda_library()) return {given};
   std::vector<std::string> paths;
   std::error_code error;
   const auto executable = std::filesystem::read_symlink("/proc/self/exe", error);
@@ -120,13 +128,27 @@ LibrarySearch open_library(const std::string& path) {
   return search;
 }
 
+bool has_cuda_driver() {
+  // Never closed, as the backend's library is not.
+  return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr;
+}
+
 LibrarySearch find_cuda_library() {
   const auto paths = cuda_library_paths();
+  return open_first_library(paths,
+                            [] { return named_cuda_library() != nullptr || has_cuda_driver(); });
+}
+
+LibrarySearch open_first_library(const std::vector<std::string>& paths,
+                                 const std::function<bool()>& has_driver) {
+  LibrarySearch search;
   for (const auto& path : paths) {
     std::error_code error;
-    if (std::filesystem::exists(path, error)) return open_library(path);
+    if (!std::filesystem::exists(path, error)) continue;
+    if (has_driver()) return open_library(path);
+    search.reason = "no CUDA device: no NVIDIA driver was found";
+    return search;
   }
-  LibrarySearch search;
   search.reason =
       fmt::format("the CUDA backend is not built or not installed: no {}", fmt::join(paths, ", "));
   return search;

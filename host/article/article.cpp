@@ -20,8 +20,8 @@
 #include "host/article/experiment_run.hpp"
 #include "host/article/lanes.hpp"
 #include "host/article/page.hpp"
-#include "host/article/pictures.hpp"
 #include "host/article/phases.hpp"
+#include "host/article/pictures.hpp"
 #include "host/article/record.hpp"
 #include "host/data/atomic_file.hpp"
 #include "hourglass/error.hpp"
@@ -185,10 +185,8 @@ class Article {
     for (std::size_t s = 0; s < data_.size(); ++s) {
       pieces.push_back({0, [this, s](Device& lane) {
                           clock_.time("data", [&] {
-                            data_[s] =
-                                std::make_unique<ScaledData>(lane, *train_, *test_,
-                                                             options_.scalings[s],
-                                                             findings_.experiments);
+                            data_[s] = std::make_unique<ScaledData>(
+                                lane, *train_, *test_, options_.scalings[s], findings_.experiments);
                           });
                         }});
     }
@@ -204,13 +202,13 @@ class Article {
     // What the values look like is a pass over the training digits that no run waits for.
     std::vector<ScalingEffect> effects(data_.size());
     for (std::size_t s = 0; s < data_.size(); ++s) {
-      pieces.push_back({0, [this, s, &effects](Device&) {
-                          clock_.time("data", [&] {
-                            const Scaler& scaler = data_[s]->scaler;
-                            effects[s] = {scaled_range(scaler, *train_),
-                                          scaled_range(scaler, *test_)};
-                          });
-                        }});
+      pieces.push_back(
+          {0, [this, s, &effects](Device&) {
+             clock_.time("data", [&] {
+               const Scaler& scaler = data_[s]->scaler;
+               effects[s] = {scaled_range(scaler, *train_), scaled_range(scaler, *test_)};
+             });
+           }});
     }
     lanes.run(std::move(pieces));
     for (std::size_t s = 0; s < data_.size(); ++s)

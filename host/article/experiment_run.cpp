@@ -61,8 +61,8 @@ double share_at_clip(const Matrix& outputs, float clip) {
   return static_cast<double>(clipped) / static_cast<double>(outputs.values.size());
 }
 
-/// How well the first test codes keep the neighbourhoods of the inputs. Every run of a scaling holds
-/// its codes against the same inputs.
+/// How well the first test codes keep the neighbourhoods of the inputs. Every run of a scaling
+/// holds its codes against the same inputs.
 double code_trustworthiness(Device& device, ScaledData& data, const Matrix& codes,
                             std::int64_t rows) {
   const auto inputs = [&] { return first_rows(data.test_inputs, rows); };
@@ -158,12 +158,11 @@ void measure_denoising(Device& device, const Experiment& experiment, const Autoe
   scaled_model.scaler.factor.assign(static_cast<std::size_t>(model.spec.inputs), 1.0f);
   const auto measure = [&](const std::string& noise, Once<Dataset>& inputs, const char* figure) {
     const Dataset& noisy = inputs.get([&] {
-      return Dataset::from_matrix(data.test->name,
-                                  corrupted(device, data.test_inputs, parse_noise(noise),
-                                            data.scaler.scaling, 0));
+      return Dataset::from_matrix(
+          data.test->name,
+          corrupted(device, data.test_inputs, parse_noise(noise), data.scaler.scaling, 0));
     });
-    const Matrix denoised =
-        to_pixels(data.scaler, scaled_model.reconstruct(device, noisy), bytes);
+    const Matrix denoised = to_pixels(data.scaler, scaled_model.reconstruct(device, noisy), bytes);
     result.run.figures[figure] = mean_squared_difference(denoised, data.test_pixels);
     if (name_of(experiment.noise) == noise) {
       const auto rows = sample_rows(*data.test);

@@ -45,10 +45,10 @@ struct ScaledData {
   Matrix test_pixels;           ///< these, scaled back to pixels from 0 to 1
   std::int64_t components = 0;  ///< the most that an experiment takes of PCA
 
-  Once<Pca> pca;               ///< of that many components, on the scaled training rows
-  Once<Dataset> gaussian;      ///< the scaled test rows with the noise that every model is shown
-  Once<Dataset> mask;          ///< and with the other
-  Once<RankTable> input_ranks; ///< of the first scaled test rows: see measure_code()
+  Once<Pca> pca;                ///< of that many components, on the scaled training rows
+  Once<Dataset> gaussian;       ///< the scaled test rows with the noise that every model is shown
+  Once<Dataset> mask;           ///< and with the other
+  Once<RankTable> input_ranks;  ///< of the first scaled test rows: see measure_code()
 
   ScaledData(Device& device, const Dataset& train_rows, const Dataset& test_rows, Scaling scaling,
              std::span<const Experiment> experiments);

@@ -498,9 +498,7 @@ report::Table phases_table(const Findings& findings) {
   double sum = 0;
   for (const PhaseTime& phase : findings.phases)
     sum += phase.seconds;
-  const auto seconds = [](double value) {
-    return Cell{fmt::format("{:.2f}", value), Tone::plain};
-  };
+  const auto seconds = [](double value) { return Cell{fmt::format("{:.2f}", value), Tone::plain}; };
   for (const PhaseTime& phase : findings.phases) {
     table.rows.push_back({{phase.phase, Tone::plain},
                           seconds(phase.seconds),
@@ -605,9 +603,9 @@ report::Report make_page(const Findings& findings, const ArticleOptions& options
       {"t-SNE", fmt::format("random start, perplexity 30, {} iterations, exaggeration 12, learning "
                             "rate 800 without the gradient's factor 4 (scikit-learn's 200)",
                             options.tsne_iterations)},
-      {"time", fmt::format("{:.0f} s; {:.2f} of {} lane{} at work on average",
-                           findings.total_seconds, overlap(findings), findings.lanes,
-                           findings.lanes == 1 ? "" : "s")}};
+      {"time",
+       fmt::format("{:.0f} s; {:.2f} of {} lane{} at work on average", findings.total_seconds,
+                   overlap(findings), findings.lanes, findings.lanes == 1 ? "" : "s")}};
   page.sections.push_back(claims_section(findings, options));
   const report::KeyFigures key =
       key_figures(findings, findings.scalings.contains("unit") ? "unit" : scalings.front());

@@ -37,9 +37,8 @@ std::vector<PhaseTime> PhaseClock::times() const {
     }
     times.push_back(std::move(time));
   }
-  std::stable_sort(times.begin(), times.end(), [](const PhaseTime& a, const PhaseTime& b) {
-    return a.seconds > b.seconds;
-  });
+  std::stable_sort(times.begin(), times.end(),
+                   [](const PhaseTime& a, const PhaseTime& b) { return a.seconds > b.seconds; });
   return times;
 }
 

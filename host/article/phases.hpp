@@ -25,8 +25,8 @@ class PhaseClock {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Returns what `work` does, and counts how long it takes as `phase`. Phases do not nest: the time
-  /// of a lane belongs to one of them.
+  /// Returns what `work` does, and counts how long it takes as `phase`. Phases do not nest: the
+  /// time of a lane belongs to one of them.
   template <class Work>
   auto time(std::string_view phase, Work&& work) {
     return time_into(phase, nullptr, std::forward<Work>(work));
