@@ -185,7 +185,8 @@ class WorkspaceModel {
   [[nodiscard]] Workspace class_distance_sums(std::int64_t rows, std::int64_t columns,
                                               std::int64_t classes) const {
     if (on_host_) {
-      return {0, bytes_of<float>({rows, columns}) + bytes_of<std::int64_t>(2 * (classes + 1)) +
+      return {0, bytes_of<float>({rows, columns}) +
+                     bytes_of<std::int64_t>(rows + 2 * (classes + 2)) +
                      times_threads(bytes_of<float>({512, columns + 64}))};
     }
     return scratch(bytes_of<std::int64_t>(2 * (classes + 1)) +

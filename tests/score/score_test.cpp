@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "host/score/rank_table.hpp"
 #include "hourglass/error.hpp"
 #include "hourglass/scores.hpp"
 #include "tests/oracle/neighbours.hpp"
@@ -90,6 +91,30 @@ TEST_F(Score, TrustworthinessMatchesTheOracle) {
         << k;
     EXPECT_EQ(trustworthiness(device_, s.x, s.x, k), 1.0);
   }
+}
+
+TEST_F(Score, ATableOfRanksGivesTheSameTrustworthiness) {
+  for (const std::int64_t rows : {2, 25, 130, 700}) {
+    Sample s = classes_of(rows, 40, 4, 21);
+    // Equal rows and equal distances: ranks go by index there.
+    std::copy_n(s.x.row(0).begin(), 40, s.x.row(rows - 1).begin());
+    ASSERT_TRUE(RankTable::is_worthwhile(device_, rows));
+    const RankTable ranks(device_, s.x);
+    for (const std::int64_t columns : {1, 2, 17}) {
+      const Matrix map = classes_of(rows, columns, 4, 22).x;
+      for (const int k : {1, 12}) {
+        if (2 * k >= rows) continue;
+        EXPECT_EQ(ranks.trustworthiness(device_, map, k), trustworthiness(device_, s.x, map, k))
+            << rows << " rows, map of " << columns << " columns, " << k << " neighbours";
+      }
+    }
+    EXPECT_THROW((void)ranks.trustworthiness(device_, Matrix(rows + 1, 2), 1), UsageError);
+    EXPECT_THROW((void)ranks.trustworthiness(device_, Matrix(rows, 2), 0), UsageError);
+    EXPECT_THROW((void)ranks.trustworthiness(device_, Matrix(rows, 2), 350), UsageError);
+  }
+  EXPECT_THROW(RankTable(device_, Matrix(1, 2)), UsageError);
+  EXPECT_THROW(RankTable(device_, Matrix(RankTable::most_rows + 1, 1)), UsageError);
+  EXPECT_FALSE(RankTable::is_worthwhile(device_, RankTable::most_rows + 1));
 }
 
 TEST_F(Score, TrustworthinessRefusesHalfTheRows) {
