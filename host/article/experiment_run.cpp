@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "host/score/neighbourhood.hpp"
 #include "hourglass/error.hpp"
 #include "hourglass/tsne.hpp"
 
@@ -106,15 +107,13 @@ void measure_map(Device& device, const ScaledData& data, const Matrix& codes, co
   figures["map_one_nn_leave_one_out"] = one_nn_leave_one_out_accuracy(device, map, labels);
   figures["map_linear_probe"] = linear_probe_split_accuracy(device, map, labels);
   figures["map_silhouette"] = silhouette(device, map, labels).mean;
-  if (map.rows > 2 * trustworthiness_neighbours) {
-    figures["map_trustworthiness"] =
-        trustworthiness(device, codes, map, trustworthiness_neighbours);
-  }
-  for (const auto& [name, neighbours] :
-       {std::pair("map_neighbours_10", 10), std::pair("map_neighbours_30", 30)}) {
-    if (map.rows > neighbours)
-      figures[name] = neighbour_preservation(device, codes, map, neighbours);
-  }
+  const MapFigures kept = neighbourhood_figures(device, codes, map);
+  const auto keep = [&](const char* name, const std::optional<double>& value) {
+    if (value) figures[name] = *value;
+  };
+  keep("map_trustworthiness", kept.trustworthiness);
+  keep("map_neighbours_10", kept.neighbour_preservation_10);
+  keep("map_neighbours_30", kept.neighbour_preservation_30);
   const ClassSeparation classes = class_separation(map, labels);
   if (!(classes.radius > 0)) return;
   figures["map_spread"] = classes.mean_spread / classes.radius;

@@ -1,5 +1,9 @@
 // How much of the neighbourhoods of the data a map keeps.
+#include "host/score/neighbourhood.hpp"
+
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include "host/score/common.hpp"
 #include "host/score/rank_table.hpp"
@@ -9,6 +13,8 @@
 
 namespace hourglass {
 namespace {
+
+constexpr int trusted = 12;  ///< neighbours of the trustworthiness in neighbourhood_figures()
 
 Buffer<std::int32_t> neighbours_of(Backend& backend, ConstMat x, std::int64_t k) {
   Buffer<std::int32_t> index(backend, x.rows * k);
@@ -24,6 +30,52 @@ double trustworthiness_of(std::int64_t excess, std::int64_t n, std::int64_t k) {
   return 1.0 - 2.0 * static_cast<double>(excess) / scale;
 }
 
+/// The sum over the listed neighbours, k a row, of what their ranks in x exceed k by.
+std::int64_t excess_of_ranks(Backend& backend, ConstMat x, const Buffer<std::int32_t>& neighbours,
+                             std::int64_t k) {
+  Buffer<std::int32_t> rank(backend, x.rows * k);
+  backend.neighbour_ranks(x, neighbours.matrix(x.rows, k), rank.matrix(x.rows, k));
+  std::int64_t excess = 0;
+  for (const std::int32_t r : rank.download())
+    excess += std::max<std::int64_t>(0, r - k);
+  return excess;
+}
+
+/// Of lists of `length` neighbours the first `count` of each.
+std::vector<std::int32_t> first_of(const std::vector<std::int32_t>& lists, std::int64_t length,
+                                   std::int64_t count) {
+  std::vector<std::int32_t> first;
+  first.reserve(lists.size() / static_cast<std::size_t>(length) * static_cast<std::size_t>(count));
+  for (auto list = lists.begin(); list != lists.end(); list += length)
+    first.insert(first.end(), list, list + count);
+  return first;
+}
+
+/// The share of the first k of every list of `near`, of `length` each, that are among the first k
+/// of the other's.
+double share_kept(const std::vector<std::int32_t>& near,
+                  const std::vector<std::int32_t>& near_in_map, std::int64_t length,
+                  std::int64_t k) {
+  std::vector<std::int32_t> a = first_of(near, length, k);
+  std::vector<std::int32_t> b = first_of(near_in_map, length, k);
+  std::int64_t kept = 0;
+  for (auto p = a.begin(), q = b.begin(); p != a.end();) {
+    const auto p_end = p + k, q_end = q + k;
+    std::sort(p, p_end);
+    std::sort(q, q_end);
+    while (p != p_end && q != q_end) {
+      if (*p == *q) ++kept;
+      const bool advance_p = *p <= *q;
+      const bool advance_q = *q <= *p;
+      p += advance_p;
+      q += advance_q;
+    }
+    p = p_end;
+    q = q_end;
+  }
+  return static_cast<double>(kept) / static_cast<double>(a.size());
+}
+
 }  // namespace
 
 double trustworthiness(Device& device, const Matrix& x, const Matrix& map, int neighbours) {
@@ -37,12 +89,7 @@ double trustworthiness(Device& device, const Matrix& x, const Matrix& map, int n
   const Buffer<float> map_rows(backend, std::span<const float>(map.values));
   const Buffer<float> rows(backend, std::span<const float>(x.values));
   const Buffer<std::int32_t> index = neighbours_of(backend, map_rows.matrix(n, map.columns), k);
-  Buffer<std::int32_t> rank(backend, n * k);
-  backend.neighbour_ranks(rows.matrix(n, x.columns), index.matrix(n, k), rank.matrix(n, k));
-  std::int64_t excess = 0;
-  for (const std::int32_t r : rank.download())
-    excess += std::max<std::int64_t>(0, r - k);
-  return trustworthiness_of(excess, n, k);
+  return trustworthiness_of(excess_of_ranks(backend, rows.matrix(n, x.columns), index, k), n, k);
 }
 
 RankTable::RankTable(Device& device, const Matrix& x) : rows_(x.rows) {
@@ -94,24 +141,35 @@ double neighbour_preservation(Device& device, const Matrix& x, const Matrix& map
   const std::int64_t k = neighbours;
   const Buffer<float> rows(backend, std::span<const float>(x.values));
   const Buffer<float> map_rows(backend, std::span<const float>(map.values));
-  std::vector<std::int32_t> near = neighbours_of(backend, rows.matrix(n, x.columns), k).download();
-  std::vector<std::int32_t> near_in_map =
-      neighbours_of(backend, map_rows.matrix(n, map.columns), k).download();
-  std::int64_t kept = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const auto a = near.begin() + i * k;
-    const auto b = near_in_map.begin() + i * k;
-    std::sort(a, a + k);
-    std::sort(b, b + k);
-    for (auto p = a, q = b; p != a + k && q != b + k;) {
-      if (*p == *q) ++kept;
-      const bool advance_p = *p <= *q;
-      const bool advance_q = *q <= *p;
-      p += advance_p;
-      q += advance_q;
-    }
+  const auto near = neighbours_of(backend, rows.matrix(n, x.columns), k).download();
+  const auto near_in_map = neighbours_of(backend, map_rows.matrix(n, map.columns), k).download();
+  return share_kept(near, near_in_map, k, k);
+}
+
+MapFigures neighbourhood_figures(Device& device, const Matrix& x, const Matrix& map) {
+  check_same_rows("neighbourhood figures", x, map);
+  const std::int64_t n = x.rows;
+  MapFigures figures;
+  figures.sample = n;
+  const std::int64_t k = std::min<std::int64_t>(30, n - 1);
+  if (k < 1) return figures;
+  neighbour_preservation_memory(device.info(), x, map, static_cast<int>(k)).check(device);
+  Backend& backend = device.backend();
+  const Range range(backend, "neighbourhood figures");
+  const Buffer<float> rows(backend, std::span<const float>(x.values));
+  const Buffer<float> map_rows(backend, std::span<const float>(map.values));
+  const auto near = neighbours_of(backend, rows.matrix(n, x.columns), k).download();
+  const auto near_in_map = neighbours_of(backend, map_rows.matrix(n, map.columns), k).download();
+  if (n > 10) figures.neighbour_preservation_10 = share_kept(near, near_in_map, k, 10);
+  if (n > 30) figures.neighbour_preservation_30 = share_kept(near, near_in_map, k, 30);
+  if (n > 2 * trusted) {
+    trustworthiness_memory(device.info(), x, map, trusted).check(device);
+    const Buffer<std::int32_t> listed(
+        backend, std::span<const std::int32_t>(first_of(near_in_map, k, trusted)));
+    figures.trustworthiness = trustworthiness_of(
+        excess_of_ranks(backend, rows.matrix(n, x.columns), listed, trusted), n, trusted);
   }
-  return static_cast<double>(kept) / static_cast<double>(n * k);
+  return figures;
 }
 
 }  // namespace hourglass

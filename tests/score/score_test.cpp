@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "host/score/neighbourhood.hpp"
 #include "host/score/rank_table.hpp"
 #include "hourglass/error.hpp"
 #include "hourglass/scores.hpp"
@@ -178,6 +179,32 @@ TEST_F(Score, MapFiguresOfAllRowsAreThoseOfTheFullFunctions) {
   const MapFigures itself = map_figures(device_, s.x, s.x);
   EXPECT_EQ(itself.neighbour_preservation_30, 1.0);
   EXPECT_EQ(itself.trustworthiness, 1.0);
+}
+
+TEST_F(Score, NeighbourhoodFiguresAreThoseOfTheFunctions) {
+  for (const std::int64_t rows : {11, 25, 30, 31, 700}) {
+    const Matrix x = classes_of(rows, 33, 5, 17).x;
+    Matrix map = classes_of(rows, 2, 5, 18).x;
+    for (std::int64_t i = 0; i < rows; i += 2)
+      std::copy_n(x.row(i).begin(), 2, map.row(i).begin());
+    const MapFigures figures = neighbourhood_figures(device_, x, map);
+    EXPECT_EQ(figures.sample, rows);
+    EXPECT_EQ(figures.neighbour_preservation_10, neighbour_preservation(device_, x, map, 10));
+    ASSERT_EQ(figures.neighbour_preservation_30.has_value(), rows > 30);
+    if (rows > 30) {
+      EXPECT_EQ(figures.neighbour_preservation_30, neighbour_preservation(device_, x, map, 30));
+    }
+    ASSERT_EQ(figures.trustworthiness.has_value(), rows > 24);
+    if (rows > 24) {
+      EXPECT_EQ(figures.trustworthiness, trustworthiness(device_, x, map, 12));
+    }
+  }
+  for (const std::int64_t rows : {0, 1, 2, 10}) {
+    const MapFigures few = neighbourhood_figures(device_, Matrix(rows, 3), Matrix(rows, 2));
+    EXPECT_FALSE(few.neighbour_preservation_10 || few.neighbour_preservation_30 ||
+                 few.trustworthiness);
+  }
+  EXPECT_THROW((void)neighbourhood_figures(device_, Matrix(4, 3), Matrix(5, 2)), UsageError);
 }
 
 TEST_F(Score, MapFiguresOfASampleAreMeansOverItsRows) {
