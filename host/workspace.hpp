@@ -79,7 +79,7 @@ class WorkspaceModel {
       const std::uint64_t by_differences = bytes_of<float>({block + 1, 512}) +
                                            bytes_of<double>({block, candidates_of(k)}) +
                                            bytes_of<float>({block + 512, columns + 1});
-      if (columns <= 16) return {0, times_threads(by_differences)};
+      if (columns <= 16 || 2 * k >= references) return {0, times_threads(by_differences)};
       // Rows that cannot be proven by products are done by differences.
       const std::int64_t keep = std::min(k + 16, references - (same ? 1 : 0));
       const std::uint64_t lists = bytes_of<double>({queries, candidates_of(keep)});

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "host/score/common.hpp"
@@ -51,13 +52,8 @@ std::vector<std::int32_t> first_of(const std::vector<std::int32_t>& lists, std::
   return first;
 }
 
-/// The share of the first k of every list of `near`, of `length` each, that are among the first k
-/// of the other's.
-double share_kept(const std::vector<std::int32_t>& near,
-                  const std::vector<std::int32_t>& near_in_map, std::int64_t length,
-                  std::int64_t k) {
-  std::vector<std::int32_t> a = first_of(near, length, k);
-  std::vector<std::int32_t> b = first_of(near_in_map, length, k);
+/// The share of every list of k in `a` that are in the list of `b` for the same row.
+double share_kept(std::vector<std::int32_t> a, std::vector<std::int32_t> b, std::int64_t k) {
   std::int64_t kept = 0;
   for (auto p = a.begin(), q = b.begin(); p != a.end();) {
     const auto p_end = p + k, q_end = q + k;
@@ -141,9 +137,9 @@ double neighbour_preservation(Device& device, const Matrix& x, const Matrix& map
   const std::int64_t k = neighbours;
   const Buffer<float> rows(backend, std::span<const float>(x.values));
   const Buffer<float> map_rows(backend, std::span<const float>(map.values));
-  const auto near = neighbours_of(backend, rows.matrix(n, x.columns), k).download();
-  const auto near_in_map = neighbours_of(backend, map_rows.matrix(n, map.columns), k).download();
-  return share_kept(near, near_in_map, k, k);
+  auto near = neighbours_of(backend, rows.matrix(n, x.columns), k).download();
+  auto near_in_map = neighbours_of(backend, map_rows.matrix(n, map.columns), k).download();
+  return share_kept(std::move(near), std::move(near_in_map), k);
 }
 
 MapFigures neighbourhood_figures(Device& device, const Matrix& x, const Matrix& map) {
@@ -158,10 +154,8 @@ MapFigures neighbourhood_figures(Device& device, const Matrix& x, const Matrix& 
   const Range range(backend, "neighbourhood figures");
   const Buffer<float> rows(backend, std::span<const float>(x.values));
   const Buffer<float> map_rows(backend, std::span<const float>(map.values));
-  const auto near = neighbours_of(backend, rows.matrix(n, x.columns), k).download();
-  const auto near_in_map = neighbours_of(backend, map_rows.matrix(n, map.columns), k).download();
-  if (n > 10) figures.neighbour_preservation_10 = share_kept(near, near_in_map, k, 10);
-  if (n > 30) figures.neighbour_preservation_30 = share_kept(near, near_in_map, k, 30);
+  auto near = neighbours_of(backend, rows.matrix(n, x.columns), k).download();
+  auto near_in_map = neighbours_of(backend, map_rows.matrix(n, map.columns), k).download();
   if (n > 2 * trusted) {
     trustworthiness_memory(device.info(), x, map, trusted).check(device);
     const Buffer<std::int32_t> listed(
@@ -169,6 +163,12 @@ MapFigures neighbourhood_figures(Device& device, const Matrix& x, const Matrix& 
     figures.trustworthiness = trustworthiness_of(
         excess_of_ranks(backend, rows.matrix(n, x.columns), listed, trusted), n, trusted);
   }
+  if (n > 10) {
+    figures.neighbour_preservation_10 =
+        share_kept(first_of(near, k, 10), first_of(near_in_map, k, 10), 10);
+  }
+  if (n > 30)
+    figures.neighbour_preservation_30 = share_kept(std::move(near), std::move(near_in_map), 30);
   return figures;
 }
 
