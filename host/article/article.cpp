@@ -110,7 +110,8 @@ class Article {
     load();
     plan_runs();
     Lanes lanes(device_, static_cast<int>(places_.size()), options_.keep_going);
-    if (options_.keep_going) options_.keep_going = [&lanes] { return lanes.keep_going(); };
+    // Asked also where the caller does not wish to be: a run that fails ends the others.
+    options_.keep_going = [&lanes] { return lanes.keep_going(); };
     findings_.lanes = lanes.count();
     scale_data(lanes);
     run_experiments(lanes);

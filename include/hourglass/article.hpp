@@ -56,8 +56,8 @@ std::vector<std::string> article_experiments();
 /// cannot be had, the data is not labelled images or the directory cannot be written, and what
 /// fit() and tsne() throw: of runs that go on side by side the first to throw ends all. Runs are
 /// independent, and go on side by side on the lanes of the device (Device::lanes()), the longest
-/// first. Everything but times and the order of progress is the same, byte for byte, for the same
-/// options on the same kind of device, whatever its number of threads.
+/// first. Everything but times, the order of progress and the words for the device is the same,
+/// byte for byte, for the same options on the same kind of device, whatever its number of threads.
 ArticleSummary run_article(Device& device, const ArticleOptions& options);
 
 }  // namespace hourglass
