@@ -1,4 +1,5 @@
-// class_distance_sums: a distance for each ordered pair of points, 3 D FLOPs and a root.
+// class_distance_sums: a distance for each ordered pair of points, 3 D FLOPs and a root. A backend
+// may compute each unordered pair once and so do half of the FLOPs that are counted.
 #include "bench/fixture.hpp"
 
 namespace hourglass::bench {

@@ -63,10 +63,18 @@ Function symbol(void* library, const char* name) {
 
 }  // namespace
 
+namespace {
+
+/// The file that HOURGLASS_CUDA_BACKEND names; null where it names none.
+const char* named_cuda_library() {
+  const char* given = std::getenv("HOURGLASS_CUDA_BACKEND");
+  return given != nullptr && *given != 0 ? given : nullptr;
+}
+
+}  // namespace
+
 std::vector<std::string> cuda_library_paths() {
-  if (const char* given = std::getenv("HOURGLASS_CUDA_BACKEND"); given != nullptr && *given != 0) {
-    return {given};
-  }
+  if (const char* given = named_cuda_library()) return {given};
   std::vector<std::string> paths;
   std::error_code error;
   const auto executable = std::filesystem::read_symlink("/proc/self/exe", error);
@@ -120,13 +128,27 @@ LibrarySearch open_library(const std::string& path) {
   return search;
 }
 
+bool has_cuda_driver() {
+  // Never closed, as the backend's library is not.
+  return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr;
+}
+
 LibrarySearch find_cuda_library() {
   const auto paths = cuda_library_paths();
+  return open_first_library(paths,
+                            [] { return named_cuda_library() != nullptr || has_cuda_driver(); });
+}
+
+LibrarySearch open_first_library(const std::vector<std::string>& paths,
+                                 const std::function<bool()>& has_driver) {
+  LibrarySearch search;
   for (const auto& path : paths) {
     std::error_code error;
-    if (std::filesystem::exists(path, error)) return open_library(path);
+    if (!std::filesystem::exists(path, error)) continue;
+    if (has_driver()) return open_library(path);
+    search.reason = "no CUDA device: no NVIDIA driver was found";
+    return search;
   }
-  LibrarySearch search;
   search.reason =
       fmt::format("the CUDA backend is not built or not installed: no {}", fmt::join(paths, ", "));
   return search;
@@ -210,6 +232,10 @@ OpenedGpu open_any_cuda(const LibrarySearch& search) {
                                             fmt::join(failures, "; "))};
 }
 
+std::unique_ptr<Backend> make_cpu_backend(int threads) {
+  return std::make_unique<cpu::CpuBackend>(threads);
+}
+
 }  // namespace
 
 Device Device::over(std::unique_ptr<Backend> backend, const std::string& id) {
@@ -220,6 +246,21 @@ Device Device::over(std::unique_ptr<Backend> backend, const std::string& id) {
   return device;
 }
 
+Device Device::of_threads(MakeBackend make, int threads, const std::string& id) {
+  Device device = over(make(threads), id);
+  device.make_lane_ = make;
+  return device;
+}
+
+std::vector<Device> Device::lanes(int most) const {
+  std::vector<Device> lanes;
+  const int count = std::min(info_.threads, most);
+  if (make_lane_ == nullptr || count < 2) return lanes;
+  for (int i = 0; i < count; ++i)
+    lanes.push_back(of_threads(make_lane_, 1, info_.id));
+  return lanes;
+}
+
 Device Device::open(const std::string& id, int threads) {
   const DeviceId wanted = parse_device(id);
   if (threads < 0 || threads > most_threads) {
@@ -227,7 +268,7 @@ Device Device::open(const std::string& id, int threads) {
                                  most_threads));
   }
   if (wanted.kind == DeviceId::Kind::cpu) {
-    return over(std::make_unique<cpu::CpuBackend>(threads), "cpu");
+    return of_threads(make_cpu_backend, threads, "cpu");
   }
 
   const LibrarySearch search = find_cuda_library();
@@ -247,7 +288,7 @@ Device Device::open(const std::string& id, int threads) {
   if (wanted.kind != DeviceId::Kind::automatic) {
     throw DeviceError(fmt::format("device {}: {}", id, reason));
   }
-  Device device = over(std::make_unique<cpu::CpuBackend>(threads), "cpu");
+  Device device = of_threads(make_cpu_backend, threads, "cpu");
   device.choice_ = fmt::format("cpu: {}", reason);
   return device;
 }

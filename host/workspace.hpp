@@ -106,7 +106,7 @@ class WorkspaceModel {
       const std::uint64_t by_differences = bytes_of<float>({block + 1, 512}) +
                                            bytes_of<double>({block, candidates_of(k)}) +
                                            bytes_of<float>({block + 512, columns + 1});
-      if (columns <= 16) return {0, times_threads(by_differences)};
+      if (columns <= 16 || 2 * k >= references) return {0, times_threads(by_differences)};
       // Rows that cannot be proven by products are done by differences.
       const std::int64_t keep = std::min(k + 16, references - (same ? 1 : 0));
       const std::uint64_t lists = bytes_of<double>({queries, candidates_of(keep)});
@@ -212,7 +212,8 @@ class WorkspaceModel {
   [[nodiscard]] Workspace class_distance_sums(std::int64_t rows, std::int64_t columns,
                                               std::int64_t classes) const {
     if (on_host_) {
-      return {0, bytes_of<float>({rows, columns}) + bytes_of<std::int64_t>(2 * (classes + 1)) +
+      return {0, bytes_of<float>({rows, columns}) +
+                     bytes_of<std::int64_t>(rows + 2 * (classes + 2)) +
                      times_threads(bytes_of<float>({512, columns + 64}))};
     }
     return scratch(bytes_of<std::int64_t>(2 * (classes + 1)) +

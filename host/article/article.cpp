@@ -1,19 +1,26 @@
-// The article, from data to report: for each scaling, experiment and seed one run; then what holds
-// runs against each other; then the page. Runs share nothing but the scaled data and PCA's
-// components.
+// The article, from data to report: for each scaling, experiment and seed one run, side by side on
+// the lanes of the device; then what holds runs against each other; then the page. Runs share
+// nothing but the scaled data and what is made of it once (ScaledData). A run computes the same on
+// whichever lane, and everything is kept by its place in the report, so that nothing but times
+// follows from the number of lanes.
 #include "hourglass/article.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <filesystem>
-#include <limits>
+#include <memory>
+#include <mutex>
 #include <optional>
+#include <utility>
 
 #include "host/article/claims.hpp"
 #include "host/article/experiment_run.hpp"
+#include "host/article/lanes.hpp"
 #include "host/article/page.hpp"
+#include "host/article/phases.hpp"
 #include "host/article/pictures.hpp"
 #include "host/article/record.hpp"
 #include "host/data/atomic_file.hpp"
@@ -73,7 +80,21 @@ void make_directory(const fs::path& path) {
   }
 }
 
-/// One run after another, with what is written and said after each.
+/// What one run leaves behind, at its place in the order of the report.
+struct Place {
+  const Experiment* experiment = nullptr;
+  std::size_t data = 0;  ///< which scaling
+  std::uint64_t seed = 0;
+  Run run;
+  std::vector<Picture> pictures;
+};
+
+/// The runs of one experiment and scaling, over the seeds: places [first, first + count).
+struct Group {
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
 class Article {
  public:
   Article(Device& device, const ArticleOptions& options)
@@ -87,18 +108,23 @@ class Article {
     make_directory(directory_ / "runs");
     make_directory(directory_ / "maps");
     load();
-    for (const Scaling scaling : options_.scalings)
-      run_scaling(scaling);
-    compare_maps();
+    plan_runs();
+    Lanes lanes(device_, static_cast<int>(places_.size()), options_.keep_going);
+    // Asked also where the caller does not wish to be: a run that fails ends the others.
+    options_.keep_going = [&lanes] { return lanes.keep_going(); };
+    findings_.lanes = lanes.count();
+    scale_data(lanes);
+    run_experiments(lanes);
+    compare_runs(lanes);
     findings_.claims = judge_claims(findings_.runs);
-    draw_overview();
-    findings_.total_seconds = seconds_since(start_);
     write_report();
 
     ArticleSummary summary;
     summary.report = (directory_ / "report.html").string();
     summary.tables = make_tables(findings_);
     summary.seconds = seconds_since(start_);
+    summary.lanes = findings_.lanes;
+    summary.overlap = overlap(findings_);
     return summary;
   }
 
@@ -112,12 +138,17 @@ class Article {
   }
 
   template <class... T>
-  void say(fmt::format_string<T...> format, T&&... values) const {
+  void say(fmt::format_string<T...> format, T&&... values) {
+    const std::lock_guard lock(saying_);
     if (options_.progress) options_.progress(fmt::format(format, std::forward<T>(values)...));
   }
 
   void load() {
-    const Clock::time_point start = Clock::now();
+    clock_.time("data", [&] { load_digits(); });
+    say("{} training and {} test digits", train_->rows, test_->rows);
+  }
+
+  void load_digits() {
     if (options_.train == nullptr) {
       own_train_ = load_dataset("mnist:train");
       own_test_ = load_dataset("mnist:test");
@@ -134,42 +165,84 @@ class Article {
                                    train_->name, train_->columns));
     }
     findings_.inputs = train_->columns;
-    findings_.seconds["data"] += seconds_since(start);
-    say("{} training and {} test digits", train_->rows, test_->rows);
   }
 
-  void run_scaling(Scaling scaling) {
-    const Clock::time_point start = Clock::now();
-    ScaledData data(device_, *train_, *test_, scaling);
-    findings_.scalings[std::string(name_of(scaling))] = {data.train_range, data.test_range};
-    findings_.seconds["data"] += seconds_since(start);
-    for (const Experiment& experiment : findings_.experiments) {
-      const int seeds = experiment.depends_on_seed() ? options_.seeds : 1;
-      for (int i = 0; i < seeds; ++i)
-        run_one(experiment, data, options_.seed + static_cast<std::uint64_t>(i));
-      draw_losses(experiment, std::string(name_of(scaling)));
+  void plan_runs() {
+    data_.resize(options_.scalings.size());
+    for (std::size_t s = 0; s < data_.size(); ++s) {
+      for (const Experiment& experiment : findings_.experiments) {
+        const auto seeds =
+            static_cast<std::size_t>(experiment.depends_on_seed() ? options_.seeds : 1);
+        groups_.push_back({places_.size(), seeds});
+        for (std::size_t i = 0; i < seeds; ++i) {
+          places_.push_back({&experiment, s, options_.seed + i, {}, {}});
+        }
+      }
     }
   }
 
-  void run_one(const Experiment& experiment, ScaledData& data, std::uint64_t seed) {
-    if (options_.keep_going && !options_.keep_going()) {
-      throw Interrupted(fmt::format("article: interrupted before {}, scaled {}, seed {}",
-                                    experiment.id, name_of(data.scaler.scaling), seed));
+  void scale_data(Lanes& lanes) {
+    std::vector<Piece> pieces;
+    for (std::size_t s = 0; s < data_.size(); ++s) {
+      pieces.push_back({0, [this, s](Device& lane) {
+                          clock_.time("data", [&] {
+                            data_[s] = std::make_unique<ScaledData>(
+                                lane, *train_, *test_, options_.scalings[s], findings_.experiments);
+                          });
+                        }});
     }
+    lanes.run(std::move(pieces));
+  }
+
+  void run_experiments(Lanes& lanes) {
+    std::vector<Piece> pieces;
+    for (Place& place : places_) {
+      pieces.push_back({cost_of(*place.experiment, *train_, *test_, options_),
+                        [this, &place](Device& lane) { run_one(lane, place); }});
+    }
+    // What the values look like is a pass over the training digits that no run waits for.
+    std::vector<ScalingEffect> effects(data_.size());
+    for (std::size_t s = 0; s < data_.size(); ++s) {
+      pieces.push_back(
+          {0, [this, s, &effects](Device&) {
+             clock_.time("data", [&] {
+               const Scaler& scaler = data_[s]->scaler;
+               effects[s] = {scaled_range(scaler, *train_), scaled_range(scaler, *test_)};
+             });
+           }});
+    }
+    lanes.run(std::move(pieces));
+    for (std::size_t s = 0; s < data_.size(); ++s)
+      findings_.scalings[std::string(name_of(options_.scalings[s]))] = effects[s];
+    data_.clear();
+    for (Place& place : places_)
+      findings_.runs.push_back(std::move(place.run));
+  }
+
+  void run_one(Device& lane, Place& place) {
     const Clock::time_point start = Clock::now();
-    ExperimentRun result = run_experiment(device_, experiment, data, seed, options_);
-    const Run& run = result.run;
-    for (const auto& [phase, seconds] : run.seconds)
-      findings_.seconds[phase] += seconds;
+    const Experiment& experiment = *place.experiment;
+    ExperimentRun result =
+        run_experiment(lane, experiment, *data_[place.data], place.seed, options_, clock_);
+    Run& run = result.run;
+    if (place.seed == options_.seed) {
+      clock_.time("pictures", run.seconds, [&] {
+        place.pictures = pictures_of(experiment, result, *test_);
+        write_pictures(place.pictures);
+      });
+    }
+    clock_.time("files", run.seconds, [&] { write_run(run); });
+    say("{:<18} {:<9} seed {}: {}{:.1f} s", run.experiment, run.scaling, run.seed, headline(run),
+        seconds_since(start));
+    place.run = std::move(run);
+  }
+
+  void write_run(const Run& run) {
     const std::string stem = fmt::format("{}-{}-{}", run.experiment, run.scaling, run.seed);
+    if (run.map.rows > 0) save_matrix((directory_ / "maps" / (stem + ".npy")).string(), run.map);
     Json record = run_json(run);
     record["seconds"] = Json(run.seconds);
     write_file_atomically((directory_ / "runs" / (stem + ".json")).string(), record.dump(2) + "\n");
-    if (run.map.rows > 0) save_matrix((directory_ / "maps" / (stem + ".npy")).string(), run.map);
-    if (seed == options_.seed) draw([&] { return pictures_of(experiment, result, *test_); });
-    say("{:<18} {:<9} seed {}: {}{:.1f} s", run.experiment, run.scaling, run.seed, headline(run),
-        seconds_since(start));
-    findings_.runs.push_back(std::move(result.run));
   }
 
   /// "reconstruction 0.0953, code 1-NN 95.1 %, map 1-NN 91.5 %, "
@@ -185,59 +258,99 @@ class Article {
     return text;
   }
 
-  /// Neighbours that the maps of a sparse and of the simple code share, beside what two seeds of
-  /// the simple code share.
-  void compare_maps() {
-    const Clock::time_point start = Clock::now();
+  /// What takes several runs: neighbours that two maps share, losses over the seeds, overviews.
+  void compare_runs(Lanes& lanes) {
+    std::vector<Piece> pieces;
+    std::deque<Comparison> comparisons = plan_comparisons();
+    for (Comparison& comparison : comparisons) {
+      pieces.push_back({1, [this, &comparison](Device& lane) {
+                          comparison.value = clock_.time("scores", [&] {
+                            return neighbour_preservation(lane, comparison.other->map,
+                                                          comparison.run->map, shared_neighbours);
+                          });
+                        }});
+    }
+    std::vector<std::optional<Picture>> losses(groups_.size());
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      if (places_[groups_[g].first].experiment->is_pca()) continue;
+      pieces.push_back({0, [this, g, &losses](Device&) {
+                          clock_.time("pictures", [&] { losses[g] = draw_losses(groups_[g]); });
+                        }});
+    }
+    std::vector<Picture> overviews;
+    pieces.push_back({2, [this, &overviews](Device&) {
+                        clock_.time("pictures", [&] { overviews = draw_overviews(); });
+                      }});
+    lanes.run(std::move(pieces));
+
+    for (const Comparison& comparison : comparisons)
+      comparison.run->figures[comparison.figure] = comparison.value;
+    const auto keep = [&](Picture& picture) { findings_.pictures.push_back(std::move(picture)); };
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      for (std::size_t i = 0; i < groups_[g].count; ++i) {
+        for (Picture& picture : places_[groups_[g].first + i].pictures)
+          keep(picture);
+      }
+      if (losses[g]) keep(*losses[g]);
+    }
+    for (Picture& picture : overviews)
+      keep(picture);
+  }
+
+  /// Neighbours that the maps of two runs share.
+  struct Comparison {
+    Run* run = nullptr;
+    const Run* other = nullptr;
+    const char* figure = nullptr;
+    double value = 0;
+  };
+
+  /// Of a sparse and of the simple code, beside what two seeds of the simple code share.
+  std::deque<Comparison> plan_comparisons() {
+    std::deque<Comparison> comparisons;
     for (Run& run : findings_.runs) {
       if (run.map.rows <= shared_neighbours) continue;
       const auto simple = runs_of(findings_.runs, "simple", run.scaling);
-      const auto with_seed = [&](std::uint64_t seed) {
-        return std::find_if(simple.begin(), simple.end(),
-                            [&](const Run* candidate) { return candidate->seed == seed; });
-      };
-      const auto share = [&](const Run& other) {
-        return neighbour_preservation(device_, other.map, run.map, shared_neighbours);
+      const auto compare = [&](std::uint64_t seed, const char* figure) {
+        for (const Run* other : simple) {
+          if (other->seed == seed) comparisons.push_back({&run, other, figure, 0});
+        }
       };
       if (run.experiment == "simple" && options_.seeds > 1) {
         const std::uint64_t next =
             (run.seed - options_.seed + 1) % static_cast<std::uint64_t>(options_.seeds);
-        const auto other = with_seed(options_.seed + next);
-        if (other != simple.end()) run.figures["shared_between_seeds"] = share(**other);
+        compare(options_.seed + next, "shared_between_seeds");
       }
-      if (run.experiment.starts_with("sparse-")) {
-        const auto other = with_seed(run.seed);
-        if (other != simple.end()) run.figures["shared_with_simple"] = share(**other);
-      }
+      if (run.experiment.starts_with("sparse-")) compare(run.seed, "shared_with_simple");
     }
-    findings_.seconds["scores"] += seconds_since(start);
+    return comparisons;
   }
 
-  /// Draws and keeps what `make` returns.
-  template <class Make>
-  void draw(Make&& make) {
-    const Clock::time_point start = Clock::now();
-    for (Picture& picture : make()) {
-      report::write_figure((directory_ / "figures" / picture.name).string(), *picture.image);
-      findings_.pictures.push_back(std::move(picture));
-    }
-    findings_.seconds["pictures"] += seconds_since(start);
+  Picture draw_losses(const Group& group) {
+    std::vector<const Run*> runs;
+    for (std::size_t i = 0; i < group.count; ++i)
+      runs.push_back(&findings_.runs[group.first + i]);
+    const Picture picture = loss_picture(*places_[group.first].experiment, runs);
+    write_picture(picture);
+    return picture;
   }
 
-  void draw_losses(const Experiment& experiment, const std::string& scaling) {
-    if (experiment.is_pca()) return;
-    draw([&] {
-      const auto runs = runs_of(findings_.runs, experiment.id, scaling);
-      return std::vector<Picture>{loss_picture(experiment, runs)};
-    });
-  }
-
-  void draw_overview() {
+  std::vector<Picture> draw_overviews() {
     std::vector<const Run*> first;
     for (const Run& run : findings_.runs) {
       if (run.seed == options_.seed) first.push_back(&run);
     }
-    draw([&] { return overview_pictures(findings_.runs, first, *test_); });
+    const std::vector<Picture> pictures = overview_pictures(findings_.runs, first, *test_);
+    write_pictures(pictures);
+    return pictures;
+  }
+
+  void write_picture(const Picture& picture) {
+    report::write_figure((directory_ / "figures" / picture.name).string(), *picture.image);
+  }
+  void write_pictures(const std::vector<Picture>& pictures) {
+    for (const Picture& picture : pictures)
+      write_picture(picture);
   }
 
   void write_report() {
@@ -274,8 +387,12 @@ class Article {
     json["pictures"] = Json::array();
     for (const Picture& picture : findings_.pictures)
       json["pictures"].push_back(picture.name);
+    findings_.phases = clock_.times();
+    findings_.total_seconds = seconds_since(start_);
     json["timings"] = {{"total", findings_.total_seconds},
-                       {"phases", Json(findings_.seconds)},
+                       {"lanes", findings_.lanes},
+                       {"overlap", overlap(findings_)},
+                       {"phases", phases_json(findings_.phases)},
                        {"runs", Json::array()}};
     for (const Run& run : findings_.runs)
       json["timings"]["runs"].push_back(seconds_json(run));
@@ -292,6 +409,11 @@ class Article {
   std::optional<Dataset> own_test_;
   const Dataset* train_ = nullptr;
   const Dataset* test_ = nullptr;
+  std::vector<std::unique_ptr<ScaledData>> data_;  // by scaling, while runs need it
+  std::vector<Place> places_;
+  std::vector<Group> groups_;
+  std::mutex saying_;
+  PhaseClock clock_;
   Findings findings_;
 };
 

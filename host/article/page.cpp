@@ -488,12 +488,39 @@ void add_reduction_section(report::Report& page, const Findings& findings) {
   page.sections.push_back(std::move(section));
 }
 
-report::Section timings_section(const Findings& findings) {
-  report::Section section{"times", "Times", {}, {}};
+report::Table phases_table(const Findings& findings) {
+  report::Table table;
+  table.caption = "Seconds by phase";
+  table.columns = {{"phase", "", Align::left},
+                   {"over all lanes", "s", Align::right},
+                   {"share", "%", Align::right},
+                   {"on the wall", "s", Align::right}};
+  double sum = 0;
+  for (const PhaseTime& phase : findings.phases)
+    sum += phase.seconds;
+  const auto seconds = [](double value) { return Cell{fmt::format("{:.2f}", value), Tone::plain}; };
+  for (const PhaseTime& phase : findings.phases) {
+    table.rows.push_back({{phase.phase, Tone::plain},
+                          seconds(phase.seconds),
+                          {fmt::format("{:.1f}", 100 * phase.seconds / sum), Tone::plain},
+                          seconds(phase.wall_seconds)});
+  }
+  table.rows.push_back({{"everything", Tone::strong},
+                        seconds(sum),
+                        {"100.0", Tone::plain},
+                        seconds(findings.total_seconds)});
+  table.note = fmt::format(
+      "On the wall: while at least one lane was at it, so that phases that went on side by side "
+      "count once each. {:.2f} of {} lane{} were at work on average.",
+      overlap(findings), findings.lanes, findings.lanes == 1 ? "" : "s");
+  return table;
+}
+
+report::Table run_times_table(const Findings& findings) {
   report::Table table;
   table.caption = "Seconds by experiment: mean over its runs";
   table.columns = {{"experiment", "", Align::left}};
-  const std::vector<std::string> phases = {"training", "t-SNE", "scores"};
+  const std::vector<std::string> phases = {"training", "codes", "t-SNE", "scores"};
   for (const std::string& phase : phases)
     table.columns.push_back({phase, "s", Align::right});
   for (const Experiment& experiment : findings.experiments) {
@@ -511,13 +538,11 @@ report::Section timings_section(const Findings& findings) {
     }
     table.rows.push_back(std::move(row));
   }
-  section.blocks.emplace_back(std::move(table));
-  std::string markup = "In all:\n\n";
-  for (const auto& [phase, seconds] : findings.seconds)
-    markup += fmt::format("- {}: {:.1f} s\n", phase, seconds);
-  markup += fmt::format("- everything: {:.1f} s\n", findings.total_seconds);
-  section.blocks.emplace_back(report::Prose{std::move(markup)});
-  return section;
+  return table;
+}
+
+report::Section timings_section(const Findings& findings) {
+  return {"times", "Times", {phases_table(findings), run_times_table(findings)}, {}};
 }
 
 report::KeyFigures key_figures(const Findings& findings, const std::string& scaling) {
@@ -546,6 +571,13 @@ report::KeyFigures key_figures(const Findings& findings, const std::string& scal
 
 }  // namespace
 
+double overlap(const Findings& findings) {
+  double sum = 0;
+  for (const PhaseTime& phase : findings.phases)
+    sum += phase.seconds;
+  return findings.total_seconds > 0 ? sum / findings.total_seconds : 0;
+}
+
 std::string seeds_text(const ArticleOptions& options) {
   if (options.seeds == 1) return fmt::format("seed {}", options.seed);
   return fmt::format("seeds {} to {}", options.seed,
@@ -571,7 +603,9 @@ report::Report make_page(const Findings& findings, const ArticleOptions& options
       {"t-SNE", fmt::format("random start, perplexity 30, {} iterations, exaggeration 12, learning "
                             "rate 800 without the gradient's factor 4 (scikit-learn's 200)",
                             options.tsne_iterations)},
-      {"time", fmt::format("{:.0f} s", findings.total_seconds)}};
+      {"time",
+       fmt::format("{:.0f} s; {:.2f} of {} lane{} at work on average", findings.total_seconds,
+                   overlap(findings), findings.lanes, findings.lanes == 1 ? "" : "s")}};
   page.sections.push_back(claims_section(findings, options));
   const report::KeyFigures key =
       key_figures(findings, findings.scalings.contains("unit") ? "unit" : scalings.front());

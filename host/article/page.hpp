@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "host/article/claims.hpp"
+#include "host/article/phases.hpp"
 #include "host/article/pictures.hpp"
 #include "host/report/html.hpp"
 #include "hourglass/article.hpp"
@@ -25,9 +26,14 @@ struct Findings {
   std::vector<Claim> claims;
   std::map<std::string, ScalingEffect> scalings;  ///< by name
   std::vector<Picture> pictures;
-  std::map<std::string, double> seconds;  ///< by phase
-  double total_seconds = 0;
+  std::vector<PhaseTime> phases;
+  int lanes = 1;             ///< on which runs went on side by side
+  double total_seconds = 0;  ///< of the clock on the wall
 };
+
+/// What the phases took on all lanes together, by the clock on the wall: on average so many lanes
+/// were at work.
+double overlap(const Findings& findings);
 
 report::Report make_page(const Findings& findings, const ArticleOptions& options,
                          const DeviceInfo& device);

@@ -53,6 +53,20 @@ Json seconds_json(const Run& run) {
   return json;
 }
 
+Json phases_json(std::span<const PhaseTime> phases) {
+  double sum = 0;
+  for (const PhaseTime& phase : phases)
+    sum += phase.seconds;
+  Json json = Json::array();
+  for (const PhaseTime& phase : phases) {
+    json.push_back({{"phase", phase.phase},
+                    {"seconds", phase.seconds},
+                    {"wall_seconds", phase.wall_seconds},
+                    {"share", phase.seconds / sum}});
+  }
+  return json;
+}
+
 Json summary_json(std::span<const Run> runs) {
   Json summary = Json::array();
   std::vector<std::pair<std::string, std::string>> done;

@@ -6,6 +6,7 @@
 
 #include "host/article/claims.hpp"
 #include "host/article/experiments.hpp"
+#include "host/article/phases.hpp"
 #include "host/article/run.hpp"
 #include "hourglass/scaler.hpp"
 
@@ -16,6 +17,8 @@ using Json = nlohmann::ordered_json;
 /// One run: experiment, scaling, seed, figures, history by epoch. Times are apart (seconds_json).
 Json run_json(const Run& run);
 Json seconds_json(const Run& run);
+/// Seconds over all lanes and on the wall, and the share of the former.
+Json phases_json(std::span<const PhaseTime> phases);
 
 /// Mean and deviation of every figure, by experiment and scaling.
 Json summary_json(std::span<const Run> runs);

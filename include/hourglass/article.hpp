@@ -28,7 +28,8 @@ struct ArticleOptions {
   /// In place of MNIST, which is fetched where these are null. Labelled images.
   const Dataset* train = nullptr;
   const Dataset* test = nullptr;
-  /// One line for each piece of work that is done.
+  /// One line for each run, as it ends. Called from several threads, one at a time, as keep_going
+  /// is; but the two may be called at once.
   std::function<void(const std::string&)> progress;
   /// Asked a few times a second; false ends the run with Interrupted. Finished runs/ stay.
   std::function<bool()> keep_going;
@@ -44,6 +45,8 @@ struct ArticleSummary {
   std::string report;                ///< path of report.html
   std::vector<ArticleTable> tables;  ///< the key figures, then the claims
   double seconds = 0;
+  int lanes = 1;       ///< that runs went on on, side by side
+  double overlap = 0;  ///< seconds of all phases on all lanes, by those on the wall
 };
 
 /// The names that ArticleOptions::only takes: experiments and groups.
@@ -51,8 +54,10 @@ std::vector<std::string> article_experiments();
 
 /// Throws UsageError for an unknown experiment or an option out of range, InputError where MNIST
 /// cannot be had, the data is not labelled images or the directory cannot be written, and what
-/// fit() and tsne() throw. Everything but times is the same, byte for byte, for the same options
-/// on the same device with the same number of threads.
+/// fit() and tsne() throw: of runs that go on side by side the first to throw ends all. Runs are
+/// independent, and go on side by side on the lanes of the device (Device::lanes()), the longest
+/// first. Everything but times, the order of progress and the words for the device is the same,
+/// byte for byte, for the same options on the same kind of device, whatever its number of threads.
 ArticleSummary run_article(Device& device, const ArticleOptions& options);
 
 }  // namespace hourglass

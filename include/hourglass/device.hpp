@@ -43,6 +43,13 @@ class Device {
   Device& operator=(Device&&) noexcept;
   ~Device();
 
+  /// Devices that together use what this one has, for pieces of work that do not depend on one
+  /// another: of a CPU of N threads up to `most` devices of one thread each, every one of which
+  /// computes what a device of one thread does, bit for bit. Empty where the device does not divide
+  /// (a GPU, a single thread) and where `most` is below 2: it is then to do the work by itself.
+  /// While lanes work this device should not.
+  [[nodiscard]] std::vector<Device> lanes(int most) const;
+
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
   /// Why this device: "cpu: no CUDA device (...)", "cuda:1: the GPU with the most free memory, 70.1
   /// of 80.0 GiB". For people; one line.
@@ -50,10 +57,17 @@ class Device {
   [[nodiscard]] Backend& backend() { return *backend_; }
 
  private:
+  /// Makes a backend of so many threads.
+  using MakeBackend = std::unique_ptr<Backend> (*)(int threads);
+
   Device() = default;
+  /// Of a backend that is made of threads.
+  static Device of_threads(MakeBackend make, int threads, const std::string& id);
+
   DeviceInfo info_;
   std::string choice_;
   std::unique_ptr<Backend> backend_;
+  MakeBackend make_lane_ = nullptr;  ///< null where the device does not divide
 };
 
 DeviceList list_devices();

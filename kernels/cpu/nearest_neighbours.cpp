@@ -4,7 +4,8 @@
 // differences in distance_tile-inl.hpp. Each row of the result is a function of the two matrices
 // alone: not of the path taken here, of the tiles, or of the number of threads.
 //
-// Up to 16 columns: these distances of every pair, a tile of queries by references at a time.
+// Up to 16 columns, or where half of the references or more are asked for: these distances of every
+// pair, a tile of queries by references at a time.
 //
 // More: |q - r|^2 / 2 = |q|^2 / 2 + |r|^2 / 2 - q.r with centred rows, 2 D FLOPs a pair. Rounding
 // makes that off by at most g (|q|^2 + |r|^2) / 2 (Higham 2002, section 3.1). The best k + 16 or
@@ -45,6 +46,7 @@
 
 #include "kernels/checks.hpp"
 #include "kernels/cpu/backend.hpp"
+#include "kernels/cpu/block_pairs.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/nearest_neighbours.cpp"
@@ -655,21 +657,6 @@ HWY_EXPORT(refine);
 
 namespace {
 
-/// Calls body(a, b), a <= b, for every pair of blocks and every block with itself. No block is in
-/// two calls at a time: rounds of a tournament, one after the other (Kirkman 1847).
-template <class Body>
-void for_block_pairs(ThreadPool& pool, std::int64_t blocks, Body&& body) {
-  pool.for_chunks(blocks, 1, [&](std::int64_t begin, std::int64_t, int) { body(begin, begin); });
-  const std::int64_t turning = (blocks + 1) / 2 * 2 - 1;  // those beside the one that stays
-  for (std::int64_t round = 0; round < turning; ++round) {
-    pool.for_chunks((turning + 1) / 2, 1, [&](std::int64_t pair, std::int64_t, int) {
-      const std::int64_t a = (round + pair) % turning;
-      const std::int64_t b = pair == 0 ? turning : (round + turning - pair) % turning;
-      if (b < blocks && a < blocks) body(std::min(a, b), std::max(a, b));
-    });
-  }
-}
-
 std::int64_t rows_of_block(std::int64_t rows, std::int64_t columns) {
   // Short enough that each round has work for many threads.
   const std::int64_t wanted = std::min(block_elements / columns, rows / 64);
@@ -747,7 +734,7 @@ void CpuBackend::nearest_neighbours(ConstMat queries, ConstMat references, bool 
   task.k = k;
   task.index = index.data;
   task.squared_distance = squared_distance.data;
-  if (queries.columns <= widest_direct) {
+  if (queries.columns <= widest_direct || 2 * k >= references.rows) {
     pool_.for_chunks(queries.rows, query_block, [&](std::int64_t begin, std::int64_t end, int) {
       HWY_DYNAMIC_DISPATCH(neighbours_of_narrow_rows)(task, begin, end - begin);
     });

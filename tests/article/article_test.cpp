@@ -6,10 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "host/article/experiments.hpp"
 #include "hourglass/error.hpp"
@@ -168,6 +172,123 @@ TEST_F(ArticleTest, IsTheSameAgainButForTimes) {
   EXPECT_EQ(json_a.dump(), json_b.dump());
 }
 
+// Runs go on side by side, each on a thread of its own: what is written follows from the options
+// alone.
+TEST_F(ArticleTest, IsTheSameOnAnyNumberOfThreads) {
+  options_.only = {"simple", "shallow-2d", "sparse-kl", "denoising-mask", "pca"};
+  const auto run = [&](int threads) {
+    Device device = Device::open("cpu", threads);
+    options_.directory = (directory_ / std::to_string(threads)).string();
+    ArticleSummary summary = run_article(device, options_);
+    EXPECT_EQ(summary.lanes, threads);
+    return summary;
+  };
+  const ArticleSummary one = run(1);
+  const fs::path serial = options_.directory;
+  const auto without_times = [](const fs::path& directory) {
+    auto json = nlohmann::json::parse(text_of(directory / "report.json"));
+    json.erase("timings");
+    json["device"].erase("threads");
+    return json.dump();
+  };
+  for (const int threads : {2, 5}) {
+    const ArticleSummary several = run(threads);
+    const fs::path out = options_.directory;
+    int files = 0;
+    for (const char* folder : {"figures", "maps"}) {
+      for (const auto& entry : fs::directory_iterator(serial / folder)) {
+        EXPECT_EQ(text_of(entry.path()), text_of(out / folder / entry.path().filename()))
+            << entry.path() << ", " << threads << " threads";
+        ++files;
+      }
+    }
+    EXPECT_GT(files, 50);
+    EXPECT_EQ(without_times(serial), without_times(out));
+    ASSERT_EQ(one.tables.size(), several.tables.size());
+    for (std::size_t t = 0; t < one.tables.size(); ++t)
+      EXPECT_EQ(one.tables[t].rows, several.tables[t].rows);
+  }
+}
+
+TEST_F(ArticleTest, TellsWhatItsTimeWentTo) {
+  options_.scalings = {Scaling::unit};
+  options_.only = {"simple", "shallow-2d", "pca-2"};
+  const ArticleSummary summary = run_article(device_, options_);
+  const auto timings =
+      nlohmann::json::parse(text_of(fs::path(options_.directory) / "report.json"))["timings"];
+  EXPECT_EQ(timings["lanes"], 2);
+  EXPECT_EQ(summary.lanes, 2);
+  EXPECT_GT(summary.overlap, 0);
+  EXPECT_LE(summary.overlap, 2.0);
+  const double total = timings["total"];
+  double seconds = 0, share = 0;
+  std::vector<std::string> phases;
+  for (const auto& phase : timings["phases"]) {
+    phases.push_back(phase["phase"]);
+    seconds += phase["seconds"].get<double>();
+    share += phase["share"].get<double>();
+    EXPECT_GE(phase["seconds"].get<double>(), phase["wall_seconds"].get<double>()) << phase;
+    EXPECT_LE(phase["wall_seconds"].get<double>(), total) << phase;
+  }
+  std::sort(phases.begin(), phases.end());
+  EXPECT_EQ(phases, (std::vector<std::string>{"codes", "data", "files", "pictures", "scores",
+                                              "t-SNE", "training"}));
+  EXPECT_NEAR(share, 1, 1e-9);
+  EXPECT_NEAR(timings["overlap"].get<double>(), seconds / total, 1e-9);
+  EXPECT_DOUBLE_EQ(timings["overlap"].get<double>(), summary.overlap);
+  // A run's own seconds are among them.
+  double training = 0, of_runs = 0;
+  for (const auto& phase : timings["phases"]) {
+    if (phase["phase"] == "training") training = phase["seconds"];
+  }
+  for (const auto& run : timings["runs"])
+    of_runs += run["training"].get<double>();
+  EXPECT_NEAR(training, of_runs, 1e-9);
+  const std::string page = text_of(fs::path(options_.directory) / "report.html");
+  for (const char* wanted : {"Seconds by phase", "over all lanes", "of 2 lanes were at work"})
+    EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
+}
+
+TEST_F(ArticleTest, AnErrorInOneRunEndsAll) {
+  // A directory where the record of a run is to be written.
+  const fs::path record = fs::path(options_.directory) / "runs" / "shallow-2d-unit-1.json";
+  fs::create_directories(record);
+  Device device = Device::open("cpu", 3);
+  try {
+    run_article(device, options_);
+    FAIL() << "the error was lost";
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find(record.string()), std::string::npos) << error.what();
+  }
+  EXPECT_FALSE(fs::exists(fs::path(options_.directory) / "report.html"));
+  for (const auto& entry : fs::recursive_directory_iterator(options_.directory)) {
+    if (!entry.is_regular_file()) continue;
+    // No file half written, none beside its target.
+    const std::string extension = entry.path().extension();
+    EXPECT_TRUE(extension == ".json" || extension == ".npy" || extension == ".png" ||
+                extension == ".svg")
+        << entry.path();
+    if (extension == ".json") {
+      EXPECT_TRUE(nlohmann::json::accept(text_of(entry.path()))) << entry.path();
+    }
+  }
+}
+
+TEST_F(ArticleTest, AnErrorOfTheCallerIsPassedOn) {
+  options_.only = {"simple", "shallow-2d"};
+  std::size_t lines = 0;
+  options_.progress = [&](const std::string&) {
+    if (++lines == 3) throw std::runtime_error("no more paper");
+  };
+  try {
+    run_article(device_, options_);
+    FAIL() << "the error was lost";
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(), "no more paper");
+  }
+  EXPECT_LE(lines, 4u);  // a run of the other lane may have been at its end
+}
+
 TEST_F(ArticleTest, QuickIsOneSeedOfUnit) {
   options_.quick = true;
   options_.only = {"shallow-2d"};
@@ -204,6 +325,24 @@ TEST_F(ArticleTest, StopsWhereItIsTold) {
   options_.keep_going = [&] { return ++asked < 4; };
   EXPECT_THROW(run_article(device_, options_), Interrupted);
   EXPECT_FALSE(fs::exists(fs::path(options_.directory) / "report.html"));
+}
+
+TEST_F(ArticleTest, WhatHasEndedBeforeAnInterruptStays) {
+  std::atomic<bool> going{true};
+  std::vector<std::string> lines;
+  options_.progress = [&](const std::string& line) {
+    lines.push_back(line);
+    if (lines.size() == 4) going = false;
+  };
+  options_.keep_going = [&] { return going.load(); };
+  EXPECT_THROW(run_article(device_, options_), Interrupted);
+  EXPECT_FALSE(fs::exists(fs::path(options_.directory) / "report.html"));
+  std::size_t records = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(options_.directory) / "runs")) {
+    EXPECT_TRUE(nlohmann::json::accept(text_of(entry.path()))) << entry.path();
+    ++records;
+  }
+  EXPECT_EQ(records, lines.size() - 1);  // the first line is of the data
 }
 
 TEST_F(ArticleTest, RefusesWhatCannotBe) {

@@ -35,7 +35,8 @@ TEST_P(ClassDistanceSums, MatchTheOracle) {
   std::vector<Case> cases = {{{1, 1}, 1},   {{31, 2}, 3},   {{33, 33}, 10},
                              {{257, 2}, 1}, {{32, 31}, 40}, {{0, 3}, 2}};
   if (!emulated()) {
-    cases.insert(cases.end(), {{{256, 784}, 10}, {{785, 32}, 10}, {{784, 2}, 257}});
+    cases.insert(cases.end(),
+                 {{{256, 784}, 10}, {{785, 32}, 10}, {{784, 2}, 257}, {{1281, 17}, 3}});
   }
   std::uint64_t seed = 0;
   for (const Case& c : cases) {
@@ -75,6 +76,23 @@ TEST_P(ClassDistanceSums, PassOverLabelsThatAreNoClass) {
   compare(trial(7, Shape{rows, 5}), {rows, 5}, 3, random.normals(rows * 5), labels);
   compare(trial(8, Shape{rows, 5}), {rows, 5}, 3, random.normals(rows * 5),
           std::vector<std::int32_t>(rows, 3));
+}
+
+TEST_P(ClassDistanceSums, OfManyRowsWithAndWithoutAClass) {
+  // Pairs of blocks, whole and cut; a class of most rows, classes of one, one that is empty.
+  const std::vector<std::int64_t> sizes =
+      emulated() ? std::vector<std::int64_t>{130} : std::vector<std::int64_t>{511, 513, 1030};
+  for (const std::int64_t rows : sizes) {
+    Random random(static_cast<std::uint64_t>(rows));
+    std::vector<std::int32_t> labels;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::int64_t draw = random.below(20);
+      labels.push_back(draw < 12 ? 1 : draw < 15 ? 5 : draw < 18 ? -1 : 9);
+    }
+    labels[0] = 0;
+    labels[7] = 6;
+    compare(trial(9, Shape{rows, 6}), {rows, 6}, 8, random.normals(rows * 6), labels);
+  }
 }
 
 TEST_P(ClassDistanceSums, RefuseShapesThatDoNotFit) {

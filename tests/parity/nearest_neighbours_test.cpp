@@ -89,7 +89,8 @@ TEST_P(NearestNeighbours, MatchTheOracle) {
   if (!emulated()) {
     const NeighbourCase large[] = {{256, 256, 784, 90, true},  {785, 785, 33, 90, true},
                                    {255, 784, 257, 31, false}, {1200, 1200, 32, 96, true},
-                                   {257, 2100, 50, 5, false},  {300, 300, 785, 299, true}};
+                                   {257, 2100, 50, 5, false},  {300, 300, 785, 299, true},
+                                   {300, 300, 785, 149, true}, {40, 300, 33, 150, false}};
     cases.insert(cases.end(), std::begin(large), std::end(large));
   }
   std::uint64_t seed = 0;

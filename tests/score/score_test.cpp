@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "host/score/neighbourhood.hpp"
+#include "host/score/rank_table.hpp"
 #include "hourglass/error.hpp"
 #include "hourglass/scores.hpp"
 #include "tests/oracle/neighbours.hpp"
@@ -92,6 +94,30 @@ TEST_F(Score, TrustworthinessMatchesTheOracle) {
   }
 }
 
+TEST_F(Score, ATableOfRanksGivesTheSameTrustworthiness) {
+  for (const std::int64_t rows : {2, 25, 130, 700}) {
+    Sample s = classes_of(rows, 40, 4, 21);
+    // Equal rows and equal distances: ranks go by index there.
+    std::copy_n(s.x.row(0).begin(), 40, s.x.row(rows - 1).begin());
+    ASSERT_TRUE(RankTable::is_worthwhile(device_, rows));
+    const RankTable ranks(device_, s.x);
+    for (const std::int64_t columns : {1, 2, 17}) {
+      const Matrix map = classes_of(rows, columns, 4, 22).x;
+      for (const int k : {1, 12}) {
+        if (2 * k >= rows) continue;
+        EXPECT_EQ(ranks.trustworthiness(device_, map, k), trustworthiness(device_, s.x, map, k))
+            << rows << " rows, map of " << columns << " columns, " << k << " neighbours";
+      }
+    }
+    EXPECT_THROW((void)ranks.trustworthiness(device_, Matrix(rows + 1, 2), 1), UsageError);
+    EXPECT_THROW((void)ranks.trustworthiness(device_, Matrix(rows, 2), 0), UsageError);
+    EXPECT_THROW((void)ranks.trustworthiness(device_, Matrix(rows, 2), 350), UsageError);
+  }
+  EXPECT_THROW(RankTable(device_, Matrix(1, 2)), UsageError);
+  EXPECT_THROW(RankTable(device_, Matrix(RankTable::most_rows + 1, 1)), UsageError);
+  EXPECT_FALSE(RankTable::is_worthwhile(device_, RankTable::most_rows + 1));
+}
+
 TEST_F(Score, TrustworthinessRefusesHalfTheRows) {
   const Sample s = classes_of(24, 2, 2, 3);
   EXPECT_NO_THROW((void)trustworthiness(device_, s.x, s.x, 11));
@@ -153,6 +179,32 @@ TEST_F(Score, MapFiguresOfAllRowsAreThoseOfTheFullFunctions) {
   const MapFigures itself = map_figures(device_, s.x, s.x);
   EXPECT_EQ(itself.neighbour_preservation_30, 1.0);
   EXPECT_EQ(itself.trustworthiness, 1.0);
+}
+
+TEST_F(Score, NeighbourhoodFiguresAreThoseOfTheFunctions) {
+  for (const std::int64_t rows : {11, 25, 30, 31, 700}) {
+    const Matrix x = classes_of(rows, 33, 5, 17).x;
+    Matrix map = classes_of(rows, 2, 5, 18).x;
+    for (std::int64_t i = 0; i < rows; i += 2)
+      std::copy_n(x.row(i).begin(), 2, map.row(i).begin());
+    const MapFigures figures = neighbourhood_figures(device_, x, map);
+    EXPECT_EQ(figures.sample, rows);
+    EXPECT_EQ(figures.neighbour_preservation_10, neighbour_preservation(device_, x, map, 10));
+    ASSERT_EQ(figures.neighbour_preservation_30.has_value(), rows > 30);
+    if (rows > 30) {
+      EXPECT_EQ(figures.neighbour_preservation_30, neighbour_preservation(device_, x, map, 30));
+    }
+    ASSERT_EQ(figures.trustworthiness.has_value(), rows > 24);
+    if (rows > 24) {
+      EXPECT_EQ(figures.trustworthiness, trustworthiness(device_, x, map, 12));
+    }
+  }
+  for (const std::int64_t rows : {0, 1, 2, 10}) {
+    const MapFigures few = neighbourhood_figures(device_, Matrix(rows, 3), Matrix(rows, 2));
+    EXPECT_FALSE(few.neighbour_preservation_10 || few.neighbour_preservation_30 ||
+                 few.trustworthiness);
+  }
+  EXPECT_THROW((void)neighbourhood_figures(device_, Matrix(4, 3), Matrix(5, 2)), UsageError);
 }
 
 TEST_F(Score, MapFiguresOfASampleAreMeansOverItsRows) {

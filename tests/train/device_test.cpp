@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "host/device_internal.hpp"
 #include "hourglass/error.hpp"
@@ -107,6 +108,39 @@ TEST(Device, AFileThatIsNoLibraryIsAReason) {
   EXPECT_NE(message.find("does not load"), std::string::npos) << message;
   EXPECT_NE(message.find("/etc/passwd"), std::string::npos) << message;
   EXPECT_EQ(message.find('\n'), std::string::npos);
+}
+
+TEST(Device, WithoutADriverNoLibraryIsLoaded) {
+  // Of a file that is no library the reason would be that it does not load.
+  const std::vector<std::string> paths = {"/nonexistent/libhourglass_cuda.so", "/etc/passwd"};
+  const LibrarySearch search = open_first_library(paths, [] { return false; });
+  EXPECT_FALSE(search.library);
+  EXPECT_EQ(search.devices, 0);
+  EXPECT_EQ(search.reason, "no CUDA device: no NVIDIA driver was found");
+  const LibrarySearch tried = open_first_library(paths, [] { return true; });
+  EXPECT_NE(tried.reason.find("/etc/passwd"), std::string::npos) << tried.reason;
+  // What is not there is not asked a driver for.
+  const LibrarySearch none = open_first_library({paths.front()}, [] { return false; });
+  EXPECT_NE(none.reason.find("not built or not installed"), std::string::npos) << none.reason;
+}
+
+TEST(Device, LanesOfACpuHaveOneThreadEach) {
+  const Device device = Device::open("cpu", 3);
+  const std::vector<Device> lanes = device.lanes(8);
+  ASSERT_EQ(lanes.size(), 3u);
+  for (const Device& lane : lanes) {
+    EXPECT_EQ(lane.info().id, "cpu");
+    EXPECT_EQ(lane.info().threads, 1);
+    EXPECT_TRUE(lane.lanes(8).empty());
+  }
+  EXPECT_EQ(device.lanes(2).size(), 2u);
+  EXPECT_TRUE(device.lanes(1).empty());
+  EXPECT_TRUE(device.lanes(0).empty());
+}
+
+TEST(Device, AGpuHasNoLanes) {
+  const FakeDevices machine("1024/2048");
+  EXPECT_TRUE(Device::open("cuda").lanes(4).empty());
 }
 
 TEST(Device, ALibraryThatIsNoBackendIsAReason) {

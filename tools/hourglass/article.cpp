@@ -56,7 +56,11 @@ void article(Session& session, const ArticleArguments& arguments) {
         {{"title", table.title}, {"header", table.header}, {"rows", table.rows}});
     session.print("\n{}", to_text(table));
   }
-  session.print_field("time", duration(summary.seconds));
+  session.results["lanes"] = summary.lanes;
+  session.results["overlap"] = summary.overlap;
+  session.print_field(
+      "time", fmt::format("{}; {:.2f} of {} lane{} at work on average", duration(summary.seconds),
+                          summary.overlap, summary.lanes, summary.lanes == 1 ? "" : "s"));
   session.print_field("report", summary.report);
 }
 
