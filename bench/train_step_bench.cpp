@@ -1,14 +1,14 @@
-// A whole training step as fit() makes it: a shuffled batch of bytes gathered and scaled, forward,
-// loss, penalty, backward, Adam. Counted are the products, two FLOPs a weight and row for each of
-// forward, weights' gradient and (but for the first layer) input's gradient; the batch's bytes; and
-// 28 bytes a parameter, Adam's.
+// A whole training step as fit() makes it, recorded many at once: a shuffled batch of bytes
+// gathered and scaled, forward, loss, penalty, backward, Adam. Counted are the products, two FLOPs
+// a weight and row for each of forward, weights' gradient and (but for the first layer) input's
+// gradient; the batch's bytes; and 28 bytes a parameter, Adam's.
 #include "bench/fixture.hpp"
-#include "host/train/network.hpp"
+#include "host/train/training_steps.hpp"
 
 namespace hourglass::bench {
 namespace {
 
-constexpr std::int64_t rows = 60000;
+constexpr std::int64_t most_rows = 60000;
 constexpr std::int64_t batch = 256;
 
 Cost step_cost(const AutoencoderSpec& spec, std::int64_t batch_rows) {
@@ -27,35 +27,32 @@ void add(const Device& device, const AutoencoderSpec& spec, const char* penalty,
          std::int64_t batch_rows) {
   const Sparsity sparsity = Sparsity::parse(penalty);
   const std::string regularised = !sparsity.any() ? "" : "/" + sparsity.name();
-  device.add_whole(
-      "train_step", fmt::format("{}{}/batch{}", spec.name(), regularised, batch_rows),
-      [=](Backend& backend, Timer& timer) {
-        // Bytes of any kind: those of random numbers.
-        Buffer<float> pattern = random_buffer(backend, rows * spec.inputs / 4);
-        const FeatureView data{pattern.data(), true, rows, spec.inputs};
-        std::vector<std::int32_t> order(rows);
-        for (std::int64_t i = 0; i < rows; ++i)  // coprime to the number of rows: every row once
-          order[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i * 25717 % rows);
-        const Buffer<std::int32_t> index(backend, std::span<const std::int32_t>(order));
-        Buffer<float> offset(backend, spec.inputs);
-        offset.zero();
-        const Buffer<float> factor(
-            backend, std::vector<float>(static_cast<std::size_t>(spec.inputs), 1.0f / 255.0f));
-        Buffer<double> figures(backend, 2);
-        figures.zero();
-        const Autoencoder model = Autoencoder::initialise(spec, {}, 1);
-        TrainableNetwork network(backend, spec, model.parameters, batch_rows, batch_rows,
-                                 {.sparsity = sparsity}, {});
-        std::int64_t first = 0;
-        timer.run(step_cost(spec, batch_rows), [&] {
-          const Range range(backend, "step");
-          backend.gather_rows(data, index.data() + first, 0, std::as_const(offset).span(),
-                              factor.span(), network.inputs(batch_rows));
-          network.differentiate(batch_rows, figures.data(), figures.data() + 1);
-          network.update();
-          first = first + 2 * batch_rows <= rows ? first + batch_rows : 0;
-        });
-      });
+  device.add_whole("train_step", fmt::format("{}{}/batch{}", spec.name(), regularised, batch_rows),
+                   [=](Backend& backend, Timer& timer) {
+                     // Whole batches only, of bytes of any kind.
+                     const std::int64_t rows = most_rows / batch_rows * batch_rows;
+                     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(rows * spec.inputs));
+                     for (std::size_t i = 0; i < bytes.size(); ++i)
+                       bytes[i] = static_cast<std::uint8_t>(i * 2654435761u >> 24);
+                     Dataset data;
+                     data.name = "bytes";
+                     data.rows = rows;
+                     data.columns = spec.inputs;
+                     data.values = std::move(bytes);
+                     const auto columns = static_cast<std::size_t>(spec.inputs);
+                     const Scaler scaler{Scaling::unit, std::vector<float>(columns, 0.0f),
+                                         std::vector<float>(columns, 1.0f / 255.0f)};
+                     const Autoencoder model = Autoencoder::initialise(spec, scaler, 1);
+                     TrainableNetwork network(backend, spec, model.parameters, batch_rows,
+                                              batch_rows, {.sparsity = sparsity}, {});
+                     Batches batches(backend, scaler, data, batch_rows, Batches::Order::shuffled,
+                                     Batches::Residence::device);
+                     TrainingSteps steps(backend, batches, network, TrainingSteps::least_steps);
+                     batches.begin(1, 0, 0);
+                     Cost cost = step_cost(spec, batch_rows);
+                     cost.steps = static_cast<int>(TrainingSteps::recorded_steps);
+                     timer.run(cost, [&] { steps.run(0, cost.steps); });
+                   });
 }
 
 const Registration train_step([](const Device& device) {

@@ -41,6 +41,12 @@ class DeviceScaler {
               std::int64_t first_row, Mat out) const {
     backend.gather_rows(source, index, first_row, offset_.span(), factor_.span(), out);
   }
+  /// out = the rows of the batch whose turn it is after *step steps (Backend::gather_batch),
+  /// scaled.
+  void gather(Backend& backend, FeatureView source, std::span<const std::int32_t> order,
+              std::int64_t batch, const std::int64_t* step, Mat out) const {
+    backend.gather_batch(source, order, batch, step, offset_.span(), factor_.span(), out);
+  }
 
  private:
   Buffer<float> offset_;

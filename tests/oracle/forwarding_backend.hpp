@@ -46,6 +46,15 @@ class ForwardingBackend : public Backend {
                    std::span<const float> offset, std::span<const float> factor, Mat out) override {
     inner_->gather_rows(source, index, first_row, offset, factor, out);
   }
+  void shuffle_rows(std::uint64_t seed, std::uint32_t epoch,
+                    std::span<std::int32_t> order) override {
+    inner_->shuffle_rows(seed, epoch, order);
+  }
+  void gather_batch(FeatureView source, std::span<const std::int32_t> order, std::int64_t batch,
+                    const std::int64_t* step, std::span<const float> offset,
+                    std::span<const float> factor, Mat out) override {
+    inner_->gather_batch(source, order, batch, step, offset, factor, out);
+  }
   void corrupt(ConstMat clean, Noise noise, NoiseRange range, std::uint64_t seed,
                const std::int64_t* step, Mat noisy) override {
     inner_->corrupt(clean, noise, range, seed, step, noisy);
@@ -98,12 +107,13 @@ class ForwardingBackend : public Backend {
   }
   void adam(std::span<float> parameters, std::span<const float> gradients,
             std::span<float> first_moment, std::span<float> second_moment, std::int64_t decayed,
-            AdamOptions options, OptimiserState* state) override {
-    inner_->adam(parameters, gradients, first_moment, second_moment, decayed, options, state);
+            AdamOptions options, OptimiserState* state, StepFigures figures) override {
+    inner_->adam(parameters, gradients, first_moment, second_moment, decayed, options, state,
+                 figures);
   }
   void sgd(std::span<float> parameters, std::span<const float> gradients, std::span<float> velocity,
-           float momentum, OptimiserState* state) override {
-    inner_->sgd(parameters, gradients, velocity, momentum, state);
+           float momentum, OptimiserState* state, StepFigures figures) override {
+    inner_->sgd(parameters, gradients, velocity, momentum, state, figures);
   }
   void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override {
     inner_->covariance(x, mean, covariance);

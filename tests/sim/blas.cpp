@@ -14,7 +14,7 @@ Blas::~Blas() = default;
 void Blas::gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
                 std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
                 std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
-  sim::enqueue([=] {
+  sim::enqueue_kernel([=] {
     const bool a_turned = transpose_a == Transpose::yes;
     const bool b_turned = transpose_b == Transpose::yes;
     for (std::int64_t i = 0; i < m; ++i) {
@@ -35,7 +35,7 @@ void Blas::gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, st
 
 void Blas::gram(std::int64_t n, std::int64_t k, double alpha, const double* a, double beta,
                 double* c) {
-  sim::enqueue([=] {
+  sim::enqueue_kernel([=] {
     for (std::int64_t i = 0; i < n; ++i) {
       for (std::int64_t j = i; j < n; ++j) {
         double sum = 0.0;
