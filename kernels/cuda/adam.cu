@@ -71,7 +71,7 @@ void CudaBackend::adam(std::span<float> parameters, std::span<const float> gradi
          {.grid = blocks_for(size, adam_threads * (quads ? 4 : 1), adam_blocks),
           .block = adam_threads},
          stream(), parameters.data(), gradients.data(), first_moment.data(), second_moment.data(),
-         size, decayed, options, state, ticket_, figures);
+         size, decayed, options, state, tickets_.all, figures);
 }
 
 }  // namespace hourglass::cuda

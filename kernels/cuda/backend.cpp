@@ -124,14 +124,16 @@ CudaBackend::CudaBackend(int device)
     : device_(checked_device(device)),
       heap_(device_, stream_.get()),
       scratch_(heap_, stream_.get()),
-      blas_(heap_, stream_.get()),
-      ticket_(static_cast<unsigned*>(heap_.allocate(sizeof(unsigned)))) {
-  fill(ticket_, 0, sizeof(unsigned));
+      blas_(heap_, stream_.get()) {
+  constexpr std::size_t bytes = (1 + Tickets::strips) * sizeof(unsigned);
+  tickets_.all = static_cast<unsigned*>(heap_.allocate(bytes));
+  tickets_.strip = tickets_.all + 1;
+  fill(tickets_.all, 0, bytes);
 }
 
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream());  // copies from the ring of uploads may be on their way
-  heap_.release(ticket_);
+  heap_.release(tickets_.all);
 }
 
 BackendInfo CudaBackend::info() const {

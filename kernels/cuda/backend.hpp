@@ -18,6 +18,7 @@
 #include "kernels/cuda/blas.hpp"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/ranges.hpp"
+#include "kernels/cuda/tickets.hpp"
 
 namespace hourglass::cuda {
 
@@ -125,9 +126,7 @@ class CudaBackend final : public Backend {
   Scratch scratch_;
   UploadRing uploads_;
   Blas blas_;
-  /// One counter, 0 between launches, with which the blocks of a launch agree on the last of them
-  /// to finish (adam.cu).
-  unsigned* ticket_ = nullptr;
+  Tickets tickets_;
 };
 
 }  // namespace hourglass::cuda

@@ -61,7 +61,7 @@ void CudaBackend::sgd(std::span<float> parameters, std::span<const float> gradie
       "sgd_kernel", quads ? sgd_kernel<4> : sgd_kernel<1>,
       {.grid = blocks_for(size, sgd_threads * (quads ? 4 : 1), sgd_blocks), .block = sgd_threads},
       stream(), parameters.data(), gradients.data(), velocity.data(), size, momentum, state,
-      ticket_, figures);
+      tickets_.all, figures);
 }
 
 }  // namespace hourglass::cuda

@@ -34,6 +34,7 @@ class Operations {
     data();
     layers(9, 33);
     layers(70, 36);
+    layers(3, 180);  // more strips of columns than tickets
     embedding();
     neighbours();
     hub();
