@@ -82,6 +82,14 @@ struct StripThread {
   }
 };
 
+/// The column of the block's strip that is this thread's to add up; -1: none.
+template <int V>
+__device__ __forceinline__ std::int64_t column_of_thread(const Strips& s) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const std::int64_t column = std::int64_t{blockIdx.x} * s.lanes * V + thread;
+  return thread < s.lanes * V && column < s.columns ? column : -1;
+}
+
 /// Adds the block's column sums and writes them to partials[chunk, column]. All threads of the
 /// block must call it; threads outside the matrix bring zeros.
 template <int V, class T>
@@ -102,8 +110,7 @@ __device__ __forceinline__ void store_column_partials(const Strips& s, T (&sum)[
     }
   }
   __syncthreads();
-  const std::int64_t column = std::int64_t{blockIdx.x} * s.lanes * V + thread;
-  if (thread < s.lanes * V && column < s.columns) {
+  if (const std::int64_t column = column_of_thread<V>(s); column >= 0) {
     T total = shared[0][thread];
 #pragma unroll
     for (int warp = 1; warp < strip_warps; ++warp) {
@@ -137,9 +144,7 @@ __device__ __forceinline__ void finish_columns(const Strips& s, float (&sum)[V],
   if (out.partials == nullptr) return;
   store_column_partials(s, sum, out.partials);
   if (out.ticket == nullptr || !last_to_finish(out.ticket + blockIdx.x, gridDim.y)) return;
-  const int thread = static_cast<int>(threadIdx.x);
-  const std::int64_t column = std::int64_t{blockIdx.x} * s.lanes * V + thread;
-  if (thread < s.lanes * V && column < s.columns) {
+  if (const std::int64_t column = column_of_thread<V>(s); column >= 0) {
     out.sums[column] = sum_of_chunks(s, out.partials, column);
   }
 }

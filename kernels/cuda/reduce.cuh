@@ -45,7 +45,7 @@ __device__ __forceinline__ T block_sum(T value) {
 __device__ __forceinline__ bool last_to_finish(unsigned* ticket, unsigned blocks) {
   __shared__ bool last;
   __threadfence();
-  __syncthreads();
+  __syncthreads();  // all threads of the block have written
   if (threadIdx.x == 0) {
     last = atomicAdd(ticket, 1u) == blocks - 1;
     if (last) *ticket = 0;  // for the next launch
