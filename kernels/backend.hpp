@@ -44,6 +44,7 @@ struct BackendInfo {
   std::uint64_t cache_bytes = 0;  ///< of the last level: L2 of a GPU; 0 where it is not known
   bool host_memory = false;       ///< its memory is the host's: what it holds, the host reads
   bool tree = false;              ///< it has RepulsionMethod::tree
+  bool tf32 = false;              ///< it has Precision::tf32
 };
 
 enum class Transpose : bool { no = false, yes = true };
@@ -186,6 +187,10 @@ class Backend {
 
   // ---- dense layers
   // -------------------------------------------------------------------------------------------
+  /// How gemm multiplies from here on; float32 at first. Refuses what info() does not say that
+  /// there is. No other operation follows it, products within them included.
+  virtual void set_gemm_precision(Precision precision) = 0;
+
   /// c = alpha op(a) op(b) + beta c; beta = 0 never reads c.
   virtual void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a,
                     ConstMat b, float beta, Mat c) = 0;
@@ -365,6 +370,24 @@ class Range {
 
  private:
   Backend& backend_;
+};
+
+/// Products of another precision in its scope, and of float32 after it.
+class GemmPrecision {
+ public:
+  GemmPrecision(Backend& backend, Precision precision)
+      : backend_(backend), changed_(precision != Precision::float32) {
+    if (changed_) backend_.set_gemm_precision(precision);
+  }
+  GemmPrecision(const GemmPrecision&) = delete;
+  GemmPrecision& operator=(const GemmPrecision&) = delete;
+  ~GemmPrecision() {
+    if (changed_) backend_.set_gemm_precision(Precision::float32);
+  }
+
+ private:
+  Backend& backend_;
+  bool changed_;
 };
 
 /// What the shared library of a backend exports. The version changes with this header, so that a

@@ -38,7 +38,7 @@ TrainingRun::TrainingRun(Device& device, Autoencoder& model, const RowSource& da
       network_(backend_, model.spec, model.parameters, std::max(batches_.batch(), validation_rows_),
                batches_.batch(), Objective::of(options, model.scaler.scaling),
                UpdateRule::of(options)),
-      training_steps_(backend_, batches_, network_, steps_ * options.epochs),
+      training_steps_(backend_, batches_, network_, steps_ * options.epochs, options.precision),
       data_(data),
       validation_(validation),
       first_parameters_(fingerprint(model.parameters)) {
@@ -344,6 +344,7 @@ void TrainingRun::fail(std::int64_t step, const char* what, double value) {
                     where, layer_name(model_.spec, *layer), advice));
   }
   const std::int64_t rows = batches_.rows_of(step);
+  const GemmPrecision precision(backend_, options_.precision);
   batches_.gather_shuffled(network_.steps_done(), network_.inputs(rows));
   network_.run_forward(rows);
   for (std::size_t l = 0; l < network_.layers().size(); ++l) {

@@ -5,11 +5,12 @@
 namespace hourglass {
 
 TrainingSteps::TrainingSteps(Backend& backend, Batches& batches, TrainableNetwork& network,
-                             std::int64_t all_steps)
+                             std::int64_t all_steps, Precision precision)
     : backend_(backend),
       batches_(batches),
       network_(network),
       all_steps_(all_steps),
+      precision_(precision),
       figures_(backend, 2 * batches.steps()),
       sums_(backend, 2) {
   figures_.zero();
@@ -18,6 +19,7 @@ TrainingSteps::TrainingSteps(Backend& backend, Batches& batches, TrainableNetwor
 
 void TrainingSteps::run_one(std::int64_t rows) {
   const Range range(backend_, "step");
+  const GemmPrecision precision(backend_, precision_);
   batches_.gather_shuffled(network_.steps_done(), network_.inputs(rows));
   network_.differentiate(rows, sums_.data(), sums_.data() + 1);
   const std::int64_t steps = batches_.steps();

@@ -24,7 +24,7 @@ class TrainingSteps {
 
   /// Of shuffled batches; `all_steps` of them are expected in all. Both must outlive this.
   TrainingSteps(Backend& backend, Batches& batches, TrainableNetwork& network,
-                std::int64_t all_steps);
+                std::int64_t all_steps, Precision precision = Precision::float32);
 
   /// The next `count` steps of the epoch that batches.begin() began, from number `step` of it. What
   /// changes from step to step is in device memory, so that they are the same recorded or not.
@@ -41,6 +41,7 @@ class TrainingSteps {
   Batches& batches_;
   TrainableNetwork& network_;
   std::int64_t all_steps_;
+  Precision precision_;
   Buffer<double> figures_;
   Buffer<double> sums_;    // loss and penalty of the step that runs
   bool run_once_ = false;  // a whole batch was, so that workspace is there

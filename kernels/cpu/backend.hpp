@@ -63,6 +63,7 @@ class CpuBackend final : public Backend {
                const std::int64_t* step, Mat noisy) override;
   void column_statistics(FeatureView x, std::span<double> mean,
                          std::span<double> deviation) override;
+  void set_gemm_precision(Precision precision) override;
   void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
             float beta, Mat c) override;
   void bias_activation(Activation activation, std::span<const float> bias, Mat pre,

@@ -68,6 +68,7 @@ class CudaBackend final : public Backend {
                const std::int64_t* step, Mat noisy) override;
   void column_statistics(FeatureView x, std::span<double> mean,
                          std::span<double> deviation) override;
+  void set_gemm_precision(Precision precision) override;
   void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
             float beta, Mat c) override;
   void bias_activation(Activation activation, std::span<const float> bias, Mat pre,
@@ -126,6 +127,8 @@ class CudaBackend final : public Backend {
   Scratch scratch_;
   UploadRing uploads_;
   Blas blas_;
+  bool tf32_;  ///< whether the GPU has it
+  Precision gemm_precision_ = Precision::float32;
   Tickets tickets_;
 };
 

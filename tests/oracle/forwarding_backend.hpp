@@ -63,6 +63,7 @@ class ForwardingBackend : public Backend {
                          std::span<double> deviation) override {
     inner_->column_statistics(x, mean, deviation);
   }
+  void set_gemm_precision(Precision precision) override { inner_->set_gemm_precision(precision); }
   void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
             float beta, Mat c) override {
     inner_->gemm(transpose_a, transpose_b, alpha, a, b, beta, c);

@@ -170,6 +170,22 @@ TEST(Training, WithoutASequenceIsTheSameInEveryBit) {
   EXPECT_EQ(network.parameters().download(), recorded.parameters);
 }
 
+TEST(Training, TakesTf32ForItsStepsAlone) {
+  TrainingOptions options;
+  options.epochs = 4;
+  const Trained exact = train(35, options, 5);
+  options.precision = Precision::tf32;
+  const Trained rounded = train(35, options, 5);
+  EXPECT_NE(rounded.parameters, exact.parameters);
+  for (std::size_t epoch = 0; epoch < exact.losses.size(); ++epoch) {
+    EXPECT_NEAR(rounded.losses[epoch], exact.losses[epoch], 1e-3 * exact.losses[epoch]);
+    EXPECT_NE(rounded.losses[epoch], exact.losses[epoch]);
+  }
+  // Recorded or not, the products are the same.
+  options.step_end = [](int, std::int64_t) { return true; };
+  EXPECT_EQ(train(35, options, 5).parameters, rounded.parameters);
+}
+
 TEST(Training, FindsTheStepThatWentWrongWithinASequence) {
   Device device = Device::over(std::make_unique<cuda::CudaBackend>(0), "cuda:0");
   Dataset data;
