@@ -17,7 +17,7 @@ const Registration adam([](const Device& device) {
       const auto n = static_cast<double>(size);
       timer.run({.bytes = 28.0 * n, .flops = 12.0 * n}, [&] {
         backend.adam(parameters.span(), std::as_const(gradients).span(), m.span(), v.span(), size,
-                     {}, state.data());
+                     {}, state.data(), {});
       });
     });
   }

@@ -144,10 +144,11 @@ void Timer::run(const Cost& cost, const std::function<void()>& operation,
   const auto watch = backend.make_stopwatch();
   if (restore) restore();
   const Plan plan = make_plan(*watch, operation);
-  const std::int64_t calls = std::int64_t{plan.calls} * plan.samples;
-  std::vector<double> seconds;  // of a call, a sample each
+  const int steps = plan.calls * cost.steps;
+  const std::int64_t all_steps = std::int64_t{steps} * plan.samples;
+  std::vector<double> seconds;  // of a step, a sample each
   // One turn: the program sets the number of iterations itself, and the time is the median.
-  while (state_.KeepRunningBatch(calls)) {
+  while (state_.KeepRunningBatch(all_steps)) {
     for (int sample = 0; sample < plan.samples; ++sample) {
       if (restore) restore();
       if (caches_ == Caches::cold) bench_.displace();
@@ -156,10 +157,10 @@ void Timer::run(const Cost& cost, const std::function<void()>& operation,
       for (int call = 0; call < plan.calls; ++call)
         operation();
       watch->stop();
-      seconds.push_back(watch->seconds() / plan.calls);
+      seconds.push_back(watch->seconds() / steps);
     }
     std::sort(seconds.begin(), seconds.end());
-    state_.SetIterationTime(quantile(seconds, 0.5) * static_cast<double>(calls));
+    state_.SetIterationTime(quantile(seconds, 0.5) * static_cast<double>(all_steps));
   }
   count(cost, seconds);
 }

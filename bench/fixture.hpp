@@ -35,7 +35,8 @@ namespace hourglass::bench {
 /// Which ceiling the arithmetic of an operation is held against.
 enum class Rate { fma, gemm };
 
-/// What a call must move and compute at least; not what it does.
+/// What a call must move and compute at least; not what it does. Of one step, where a call makes
+/// several.
 struct Cost {
   double bytes = 0.0;
   double flops = 0.0;
@@ -43,6 +44,7 @@ struct Cost {
   /// Bytes that calls touch one after another, where that is more than one call's; decides whether
   /// warm data can lie in a cache.
   double working_set = 0.0;
+  int steps = 1;  ///< of a call; the time that is told is that of one
 };
 
 /// Which cases are asked for: --benchmark_filter, a regular expression as Google Benchmark takes

@@ -15,7 +15,7 @@ const Registration sgd([](const Device& device) {
       const auto n = static_cast<double>(size);
       timer.run({.bytes = 20.0 * n, .flops = 5.0 * n}, [&] {
         backend.sgd(parameters.span(), std::as_const(gradients).span(), velocity.span(), 0.9f,
-                    state.data());
+                    state.data(), {});
       });
     });
   }

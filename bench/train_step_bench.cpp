@@ -1,16 +1,16 @@
-// A whole training step as fit() makes it: a shuffled batch of bytes gathered and scaled, forward,
-// loss, penalty, backward, Adam. Counted are the products, two FLOPs a weight and row for each of
-// forward, weights' gradient and (but for the first layer) input's gradient; the batch's bytes; and
-// 28 bytes a parameter, Adam's. "simple" is the step of separate operations, each on all of the
-// batch, which the others are held against.
+// A whole training step as fit() makes it, recorded many at once: a shuffled batch of bytes
+// gathered and scaled, forward, loss, penalty, backward, Adam. Counted are the products, two FLOPs
+// a weight and row for each of forward, weights' gradient and (but for the first layer) input's
+// gradient; the batch's bytes; and 28 bytes a parameter, Adam's. "simple" is the step of separate
+// operations, each on all of the batch, which the others are held against.
 #include "bench/fixture.hpp"
-#include "host/train/network.hpp"
+#include "host/train/training_steps.hpp"
 #include "tests/oracle/simple_backend.hpp"
 
 namespace hourglass::bench {
 namespace {
 
-constexpr std::int64_t rows = 60000;
+constexpr std::int64_t most_rows = 60000;
 constexpr std::int64_t batch = 256;
 
 Cost step_cost(const AutoencoderSpec& spec, std::int64_t batch_rows) {
@@ -35,30 +35,26 @@ void add(const Device& device, const AutoencoderSpec& spec, const char* penalty,
       [=](Backend& fused, Timer& timer) {
         testing_support::SimpleBackend separate(fused);
         Backend& backend = simple ? separate : fused;
-        const Buffer<std::uint8_t> images(backend, strokes(rows));
-        const FeatureView data{images.data(), true, rows, spec.inputs};
-        std::vector<std::int32_t> order(rows);
-        for (std::int64_t i = 0; i < rows; ++i)  // coprime to the number of rows: every row once
-          order[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i * 25717 % rows);
-        const Buffer<std::int32_t> index(backend, std::span<const std::int32_t>(order));
-        Buffer<float> offset(backend, spec.inputs);
-        offset.zero();
-        const Buffer<float> factor(
-            backend, std::vector<float>(static_cast<std::size_t>(spec.inputs), 1.0f / 255.0f));
-        Buffer<double> figures(backend, 2);
-        figures.zero();
-        const Autoencoder model = Autoencoder::initialise(spec, {}, 1);
+        const std::int64_t rows = most_rows / batch_rows * batch_rows;  // whole batches only
+        Dataset data;
+        data.name = "strokes";
+        data.rows = rows;
+        data.columns = spec.inputs;
+        data.values = strokes(rows);
+        const auto columns = static_cast<std::size_t>(spec.inputs);
+        const Scaler scaler{Scaling::unit, std::vector<float>(columns, 0.0f),
+                            std::vector<float>(columns, 1.0f / 255.0f)};
+        const Autoencoder model = Autoencoder::initialise(spec, scaler, 1);
         TrainableNetwork network(backend, spec, model.parameters, batch_rows, batch_rows,
                                  {.sparsity = sparsity}, {});
-        std::int64_t first = 0;
-        timer.run(step_cost(spec, batch_rows), [&] {
-          const Range range(backend, "step");
-          backend.gather_rows(data, index.data() + first, 0, std::as_const(offset).span(),
-                              factor.span(), network.inputs(batch_rows));
-          network.differentiate(batch_rows, figures.data(), figures.data() + 1);
-          network.update();
-          first = first + 2 * batch_rows <= rows ? first + batch_rows : 0;
-        });
+        Batches batches(backend, scaler, data, batch_rows, Batches::Order::shuffled,
+                        Batches::Residence::device);
+        network.expect_zeros(batches.zero_row());
+        TrainingSteps steps(backend, batches, network, TrainingSteps::least_steps);
+        batches.begin(1, 0, 0);
+        Cost cost = step_cost(spec, batch_rows);
+        cost.steps = static_cast<int>(TrainingSteps::recorded_steps);
+        timer.run(cost, [&] { steps.run(0, cost.steps); });
       });
 }
 

@@ -189,12 +189,13 @@ class WorkspaceModel {
   }
 
   [[nodiscard]] Workspace locality_order(std::int64_t points) const {
-    // Keys, twice.
-    const std::uint64_t keys = bytes_of<std::uint64_t>({2, points});
-    if (on_host_) return {0, keys};
-    // cuda/radix_sort.cu: of each 2,048 keys 256 counts and where they begin; boxes of 128 blocks.
-    return scratch(keys + bytes_of<char>({blocks(points, 2048), 256, 4 + 8}) +
-                   bytes_of<float>({128, 7}));
+    if (on_host_) return {0, bytes_of<std::uint64_t>({2, points})};  // keys, twice
+    return scratch(radix_sort(points) + bytes_of<float>({128, 7}));  // boxes of 128 blocks
+  }
+
+  [[nodiscard]] Workspace shuffle_rows(std::int64_t rows) const {
+    if (on_host_) return {bytes_of<char>({2, 16, rows}), 0};  // keys and rows, twice
+    return scratch(radix_sort(rows));
   }
 
   [[nodiscard]] Workspace permute_affinities(std::int64_t rows) const {
@@ -265,6 +266,11 @@ class WorkspaceModel {
   /// cuda/column_sums.cuh: partial sums of at most 1,024 blocks of 32 columns, or one a column.
   [[nodiscard]] static std::uint64_t strips(std::int64_t columns) {
     return bytes_of<double>(std::max<std::int64_t>(columns, 32 * 1024) + 1024);
+  }
+
+  /// cuda/radix_sort.cu: keys, twice; of each 2,048 of them 256 counts and where they begin.
+  [[nodiscard]] static std::uint64_t radix_sort(std::int64_t keys) {
+    return bytes_of<std::uint64_t>({2, keys}) + bytes_of<char>({blocks(keys, 2048), 256, 4 + 8});
   }
 
   bool on_host_;

@@ -16,7 +16,7 @@
 // fixed by the shapes (and, on the
 //   CPU, by the number of threads), so equal calls give equal bits.
 // - Scalars that change from step to step live in device memory (OptimiserState, TsneSchedule,
-// losses), so that a
+// losses, the number of the batch), so that a
 //   sequence of operations can be captured once and replayed.
 // - Formulas: math.hpp; stated once more, independently and in float64, in tests/oracle.
 #pragma once
@@ -44,6 +44,7 @@ struct BackendInfo {
   std::uint64_t cache_bytes = 0;  ///< of the last level: L2 of a GPU; 0 where it is not known
   bool host_memory = false;       ///< its memory is the host's: what it holds, the host reads
   bool tree = false;              ///< it has RepulsionMethod::tree
+  bool tf32 = false;              ///< it has Precision::tf32
 };
 
 enum class Transpose : bool { no = false, yes = true };
@@ -163,6 +164,20 @@ class Backend {
                            std::span<const float> offset, std::span<const float> factor,
                            Mat out) = 0;
 
+  /// order = the rows 0 .. N-1 as epoch number `epoch` visits them: by shuffle_key(seed, row,
+  /// epoch) (philox.hpp), equal keys by row. The same on every backend.
+  virtual void shuffle_rows(std::uint64_t seed, std::uint32_t epoch,
+                            std::span<std::int32_t> order) = 0;
+
+  /// gather_rows of the batch whose turn it is: row(b) = order[first + b], first = (*step mod S)
+  /// batch, where S = ceil(N / batch) batches make an epoch of the source's N rows and *step, in
+  /// device memory, is the number of steps done. out has `batch` rows, or, where it is the last of
+  /// an epoch, those that are left.
+  virtual void gather_batch(FeatureView source, std::span<const std::int32_t> order,
+                            std::int64_t batch, const std::int64_t* step,
+                            std::span<const float> offset, std::span<const float> factor,
+                            Mat out) = 0;
+
   /// noisy = a corrupted copy of `clean` (both B x D); noise.kind is not none. The random words are
   /// those of philox4x32(seed, element / 4, RandomStream::noise, *step), word element % 4, element
   /// = b D + d; a Gaussian pair is made of words 0 and 1, and of 2 and 3 (normal_pair), a uniform
@@ -179,6 +194,11 @@ class Backend {
 
   // ---- dense layers
   // -------------------------------------------------------------------------------------------
+  /// How gemm multiplies from here on; float32 at first. Refuses what info() does not say that
+  /// there is. sparse_gemm and output_layer follow it; no other operation does, products within
+  /// them included.
+  virtual void set_gemm_precision(Precision precision) = 0;
+
   /// c = alpha op(a) op(b) + beta c; beta = 0 never reads c.
   virtual void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a,
                     ConstMat b, float beta, Mat c) = 0;
@@ -263,16 +283,18 @@ class Backend {
 
   /// One step of Adam over one flat buffer (Kingma and Ba 2015, in Keras's form): ++state->step,
   /// the step size of that step, then every parameter. Only the first `decayed` parameters shrink
-  /// by options.weight_decay (AdamW: Loshchilov and Hutter 2019). Reads 16 and writes 12 bytes a
-  /// parameter.
+  /// by options.weight_decay (AdamW: Loshchilov and Hutter 2019). Ends a step of training: files
+  /// its figures (file_figures). Reads 16 and writes 12 bytes a parameter.
   virtual void adam(std::span<float> parameters, std::span<const float> gradients,
                     std::span<float> first_moment, std::span<float> second_moment,
-                    std::int64_t decayed, AdamOptions options, OptimiserState* state) = 0;
+                    std::int64_t decayed, AdamOptions options, OptimiserState* state,
+                    StepFigures figures) = 0;
 
   /// One step of stochastic gradient descent with momentum: ++state->step, then every parameter
-  /// (sgd_update). Reads 12 and writes 8 bytes a parameter.
+  /// (sgd_update). Files the step's figures as adam does. Reads 12 and writes 8 bytes a parameter.
   virtual void sgd(std::span<float> parameters, std::span<const float> gradients,
-                   std::span<float> velocity, float momentum, OptimiserState* state) = 0;
+                   std::span<float> velocity, float momentum, OptimiserState* state,
+                   StepFigures figures) = 0;
 
   // ---- linear algebra on data
   // --------------------------------------------------------------------------------
@@ -374,9 +396,27 @@ class Range {
   Backend& backend_;
 };
 
+/// Products of another precision in its scope, and of float32 after it.
+class GemmPrecision {
+ public:
+  GemmPrecision(Backend& backend, Precision precision)
+      : backend_(backend), changed_(precision != Precision::float32) {
+    if (changed_) backend_.set_gemm_precision(precision);
+  }
+  GemmPrecision(const GemmPrecision&) = delete;
+  GemmPrecision& operator=(const GemmPrecision&) = delete;
+  ~GemmPrecision() {
+    if (changed_) backend_.set_gemm_precision(Precision::float32);
+  }
+
+ private:
+  Backend& backend_;
+  bool changed_;
+};
+
 /// What the shared library of a backend exports. The version changes with this header, so that a
 /// library of another build is refused instead of called.
-inline constexpr int backend_version = 5;
+inline constexpr int backend_version = 6;
 using OpenBackend = Backend* (*)(int version, int device);        // throws DeviceError
 using CountDevices = int (*)(int version, const char** reason);   // 0 devices: *reason says why
 using DescribeDevice = BackendInfo (*)(int version, int device);  // throws DeviceError

@@ -232,6 +232,26 @@ struct OptimiserState {
   float reserved = 0.0f;
 };
 
+/// Where the loss and the penalty of a step go, in device memory. The step that runs adds them up
+/// in `sums`, which is 0 at its start; the optimiser, whose step ends it, moves them to the place
+/// of that step of the epoch.
+struct StepFigures {
+  double* sums = nullptr;       ///< of the step that runs: its loss, its penalty; null: no figures
+  double* losses = nullptr;     ///< of each step of the epoch
+  double* penalties = nullptr;  ///< likewise
+  std::int64_t steps = 1;       ///< an epoch
+};
+
+/// Files what is in the sums; `step` steps were done before, in all epochs.
+HOURGLASS_HD void file_figures(const StepFigures& figures, std::int64_t step) {
+  if (figures.sums == nullptr) return;
+  const std::int64_t place = step % figures.steps;
+  figures.losses[place] = figures.sums[0];
+  figures.penalties[place] = figures.sums[1];
+  figures.sums[0] = 0.0;
+  figures.sums[1] = 0.0;
+}
+
 /// The scale that limits the length of a gradient to max_norm (Pascanu et al. 2013). Keeps NaN.
 HOURGLASS_HD float clip_scale(double norm, float max_norm) {
   return norm <= static_cast<double>(max_norm)

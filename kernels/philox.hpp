@@ -53,6 +53,13 @@ HOURGLASS_HD float unit_uniform(std::uint32_t bits) {
   return static_cast<float>(bits >> 8) * 0x1p-24f;
 }
 
+/// What the rows of a data set are sorted by where an epoch shuffles them.
+HOURGLASS_HD std::uint64_t shuffle_key(std::uint64_t seed, std::int64_t row, std::uint32_t epoch) {
+  const Philox4 words = philox4x32(seed, static_cast<std::uint64_t>(row),
+                                   static_cast<std::uint32_t>(RandomStream::shuffle), epoch);
+  return std::uint64_t{words.v[0]} | std::uint64_t{words.v[1]} << 32;
+}
+
 /// Uniform in (0, 1], for logarithms.
 HOURGLASS_HD float open_uniform(std::uint32_t bits) {
   return (static_cast<float>(bits >> 8) + 0.5f) * 0x1p-24f;

@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
-#include <span>
+#include <utility>
 
 #include "host/train/batch_stream.hpp"
 #include "host/train/features.hpp"
+#include "host/train/permutation.hpp"
 #include "hourglass/rows.hpp"
 #include "hourglass/scaler.hpp"
 #include "kernels/backend.hpp"
@@ -31,6 +32,7 @@ class Batches {
       : backend_(backend), rows_(rows.rows()), batch_(batch), scaler_(backend, scaler, rows) {
     if (residence == Residence::streamed) {
       stream_.emplace(backend, rows, batch, ValueCheck::none, stream_buffers);
+      if (order == Order::shuffled) shuffle_.emplace(rows.rows());
       return;
     }
     source_.emplace(backend, rows, rows.rows());
@@ -48,28 +50,38 @@ class Batches {
     return std::min(batch_, rows_ - step * batch_);
   }
 
-  /// Starts an epoch, or the rest of one, at step `first`. `order` stays as it is until the epoch
-  /// has ended.
-  void begin(std::span<const std::int32_t> order, std::int64_t first) {
+  /// All rows lie on the device, so that steps may be recorded and run again.
+  [[nodiscard]] bool resident() const { return !stream_.has_value(); }
+
+  /// Starts epoch number `epoch` of shuffled rows, or the rest of it, at step `first`.
+  void begin(std::uint64_t seed, std::uint32_t epoch, std::int64_t first) {
     if (stream_) {
-      stream_->begin(order, first);
+      shuffle_->permute(seed, epoch);
+      stream_->begin(shuffle_->order(), first);
     } else {
-      order_.upload(order);
+      backend_.shuffle_rows(seed, epoch, order_.span());
     }
   }
   /// The same for the rows as they lie.
   void begin() {
     if (stream_) stream_->begin();
   }
-  /// out (rows_of(step) x D) = the scaled rows of that step. After begin(), steps come one after
-  /// the other.
+  /// out (rows_of(step) x D) = the scaled rows of that step, as they lie or from a stream. After
+  /// begin(), steps come one after the other.
   void gather(std::int64_t step, Mat out) {
-    const std::int64_t first = step * batch_;
     if (stream_) {
       scaler_.gather(backend_, stream_->next(), nullptr, 0, out);
     } else {
-      const std::int32_t* order = order_.size() > 0 ? order_.data() + first : nullptr;
-      scaler_.gather(backend_, view_, order, first, out);
+      scaler_.gather(backend_, view_, nullptr, step * batch_, out);
+    }
+  }
+  /// The same of shuffled rows. Where they are resident the step is what *steps_done, in device
+  /// memory and counted through all epochs, says when the operation runs.
+  void gather_shuffled(const std::int64_t* steps_done, Mat out) {
+    if (stream_) {
+      scaler_.gather(backend_, stream_->next(), nullptr, 0, out);
+    } else {
+      scaler_.gather(backend_, view_, std::as_const(order_).span(), batch_, steps_done, out);
     }
   }
 
@@ -80,7 +92,8 @@ class Batches {
   DeviceScaler scaler_;
   std::optional<FeatureBuffer> source_;
   FeatureView view_;
-  Buffer<std::int32_t> order_;  // empty where rows come as they lie, or are streamed
+  Buffer<std::int32_t> order_;      // empty where rows come as they lie, or are streamed
+  std::optional<Shuffle> shuffle_;  // of a stream
   std::optional<BatchStream> stream_;
 };
 

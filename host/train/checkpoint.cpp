@@ -196,6 +196,7 @@ TrainingIdentity identity_of(const Autoencoder& model, const std::string& start,
   if (options.schedule.kind == LearningRateSchedule::Kind::cosine) {
     identity["epochs"] = fmt::format("{}", options.epochs);
   }
+  if (options.precision != Precision::float32) identity["precision"] = name_of(options.precision);
   return identity;
 }
 

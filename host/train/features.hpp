@@ -49,6 +49,12 @@ class DeviceScaler {
     gather(backend, {row.data(), false, 1, row.size()}, nullptr, 0, scaled.matrix(1, row.size()));
     return scaled;
   }
+  /// out = the rows of the batch whose turn it is after *step steps (Backend::gather_batch),
+  /// scaled.
+  void gather(Backend& backend, FeatureView source, std::span<const std::int32_t> order,
+              std::int64_t batch, const std::int64_t* step, Mat out) const {
+    backend.gather_batch(source, order, batch, step, offset_.span(), factor_.span(), out);
+  }
 
  private:
   Buffer<float> offset_;

@@ -76,6 +76,12 @@ History fit(Device& device, Autoencoder& model, const RowSource& data,
         "patience {}: early stopping watches the validation loss, and there are no validation rows",
         options.patience));
   }
+  if (options.precision == Precision::tf32 && !device.backend().info().tf32) {
+    throw UsageError(fmt::format(
+        "precision tf32: {} has no such products; expected float32, or a GPU of compute "
+        "capability 8.0 or above",
+        device.info().name));
+  }
   check_data(model, data);
   if (validation) check_data(model, *validation);
   DeviceInfo info = device.info();

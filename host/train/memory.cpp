@@ -101,10 +101,12 @@ MemoryPlan training_plan(const DeviceInfo& device, const AutoencoderSpec& spec,
 
   const auto source = memory.hold("data", batches_bytes(memory, data, batch_rows, streamed));
   const auto scaler = memory.hold("data", network_scaler_bytes(data.columns));
-  // Two lists of 16 bytes a row that are sorted from one into the other, and the order.
-  const auto shuffle = memory.hold_on_host("order of the rows", bytes_of<char>({36, rows}));
-  const auto order = memory.hold("order of the rows", bytes_of<std::int32_t>(rows));
-  const auto figures = memory.hold("figures", bytes_of<double>({2, steps}));
+  // Of a stream two lists of 16 bytes a row that are sorted from one into the other, and the order.
+  const auto shuffle =
+      memory.hold_on_host("order of the rows", streamed ? bytes_of<char>({36, rows}) : 0);
+  const auto order = memory.hold("order of the rows", streamed ? 0 : bytes_of<std::int32_t>(rows));
+  if (!streamed) memory.run(memory.operations().shuffle_rows(rows));
+  const auto figures = memory.hold("figures", bytes_of<double>({2, steps + 1}));
   const auto model = memory.hold(parameters, bytes_of<float>(count));
   const auto layers =
       memory.hold(activations, activation_bytes(spec, std::max(batch_rows, validation_rows)));

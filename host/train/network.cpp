@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <type_traits>
 
 namespace hourglass {
 namespace {
@@ -12,9 +13,10 @@ void copy(Backend& backend, Buffer<T>& to, const Buffer<T>& from) {
 }
 
 /// Where a member of the state lies in device memory.
-template <class T>
-T* member(OptimiserState* state, std::size_t offset) {
-  return reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(state) + offset);
+template <class T, class State>
+T* member(State* state, std::size_t offset) {
+  using Byte = std::conditional_t<std::is_const_v<State>, const unsigned char, unsigned char>;
+  return reinterpret_cast<T*>(reinterpret_cast<Byte*>(state) + offset);
 }
 
 }  // namespace
@@ -180,9 +182,8 @@ void TrainableNetwork::run_forward(std::int64_t rows) {
 
 void TrainableNetwork::run_forward(std::int64_t rows, std::size_t layers) {
   if (objective_.noise.kind != Noise::Kind::none) {
-    const auto* step = member<const std::int64_t>(state_.data(), offsetof(OptimiserState, step));
-    backend_.corrupt(inputs(rows), objective_.noise, objective_.noise_range, objective_.seed, step,
-                     noisy_inputs_.matrix(rows, spec_.inputs));
+    backend_.corrupt(inputs(rows), objective_.noise, objective_.noise_range, objective_.seed,
+                     steps_done(), noisy_inputs_.matrix(rows, spec_.inputs));
   }
   noisy_ = objective_.noise.kind != Noise::Kind::none;
   forward(0, layers, rows);
@@ -246,16 +247,20 @@ void TrainableNetwork::differentiate(std::int64_t rows, double* loss_sum, double
   }
 }
 
-void TrainableNetwork::update() {
+const std::int64_t* TrainableNetwork::steps_done() const {
+  return member<const std::int64_t>(state_.data(), offsetof(OptimiserState, step));
+}
+
+void TrainableNetwork::update(StepFigures figures) {
   if (rule_.clip_norm > 0.0f) {
     backend_.gradient_norm(gradients_.span(), rule_.clip_norm, state_.data());
   }
   if (rule_.optimiser == Optimiser::sgd) {
     backend_.sgd(parameters_.span(), gradients_.span(), first_moment_.span(), rule_.momentum,
-                 state_.data());
+                 state_.data(), figures);
   } else {
     backend_.adam(parameters_.span(), gradients_.span(), first_moment_.span(),
-                  second_moment_.span(), weight_count_, rule_.adam, state_.data());
+                  second_moment_.span(), weight_count_, rule_.adam, state_.data(), figures);
   }
 }
 

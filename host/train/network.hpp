@@ -144,7 +144,10 @@ class TrainableNetwork : public Network {
   void differentiate(std::int64_t rows, double* loss_sum, double* penalty_sum);
   /// The forward part of differentiate(), without the loss.
   void run_forward(std::int64_t rows);
-  void update();
+  /// A step of the optimiser, which ends the step and files its figures.
+  void update(StepFigures figures = {});
+  /// Steps done, in device memory.
+  [[nodiscard]] const std::int64_t* steps_done() const;
   /// Of the steps to come.
   void set_learning_rate(double learning_rate);
 

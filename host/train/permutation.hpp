@@ -1,15 +1,16 @@
-// The order in which an epoch visits the rows.
+// The order in which an epoch visits the rows, where the host reads them in it.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "kernels/shuffle.hpp"
+
 namespace hourglass {
 
-/// Fills `order` with a permutation of 0 .. order.size() - 1: the rows sorted by key(i) = the first
-/// two words of philox4x32(seed, i, shuffle, epoch), ties by i. The same on every device. The
-/// object keeps its workspace from epoch to epoch.
+/// What Backend::shuffle_rows() gives, in the host's memory. The object keeps its workspace from
+/// epoch to epoch.
 class Shuffle {
  public:
   explicit Shuffle(std::int64_t rows);
@@ -17,12 +18,8 @@ class Shuffle {
   [[nodiscard]] std::span<const std::int32_t> order() const { return order_; }
 
  private:
-  struct Entry {
-    std::uint64_t key;
-    std::int32_t row;
-  };
-  std::vector<Entry> entries_;
-  std::vector<Entry> sorted_;
+  std::vector<ShuffleEntry> entries_;
+  std::vector<ShuffleEntry> spare_;
   std::vector<std::int32_t> order_;
 };
 

@@ -176,6 +176,17 @@ std::string name_of(const Noise& noise) {
   return "none";
 }
 
+Precision parse_precision(std::string_view name) {
+  for (const Precision precision : {Precision::float32, Precision::tf32}) {
+    if (name_of(precision) == name) return precision;
+  }
+  throw UsageError(fmt::format("precision '{}': expected float32 or tf32", name));
+}
+
+std::string_view name_of(Precision precision) {
+  return precision == Precision::tf32 ? "tf32" : "float32";
+}
+
 Optimiser parse_optimiser(std::string_view name) {
   for (const auto& [known, optimiser] : optimisers) {
     if (known == name) return optimiser;

@@ -34,12 +34,11 @@ TrainingRun::TrainingRun(Device& device, Autoencoder& model, const RowSource& da
       batches_(backend_, model.scaler, data, std::min(options.batch, data.rows()),
                Batches::Order::shuffled, residence),
       steps_(batches_.steps()),
-      shuffle_(data.rows()),
-      figures_(backend_, 2 * steps_),
       validation_rows_(validation ? std::min(block_rows(data.columns()), validation->rows()) : 0),
       network_(backend_, model.spec, model.parameters, std::max(batches_.batch(), validation_rows_),
                batches_.batch(), Objective::of(options, model.scaler.scaling),
                UpdateRule::of(options)),
+      training_steps_(backend_, batches_, network_, steps_ * options.epochs, options.precision),
       data_(data),
       validation_(validation),
       first_parameters_(fingerprint(model.parameters)) {
@@ -114,6 +113,8 @@ void TrainingRun::take_over(const Checkpoint& checkpoint) {
   const bool whole =
       state.parameters.size() == parameters && state.first_moment.size() == parameters &&
       state.second_moment.size() == second && checkpoint.step >= 0 && checkpoint.step < steps_ &&
+      state.optimiser.step ==
+          static_cast<std::int64_t>(checkpoint.epochs.size()) * steps_ + checkpoint.step &&
       checkpoint.best_parameters.size() ==
           (options_.patience > 0 && !checkpoint.epochs.empty() ? parameters : 0);
   if (!whole) {
@@ -138,18 +139,23 @@ bool TrainingRun::run_epoch() {
   const auto epoch_start = Clock::now();
   const double learning_rate = next_learning_rate(options_, history_.epochs);
   network_.set_learning_rate(learning_rate);
-  shuffle_.permute(options_.seed, static_cast<std::uint32_t>(epoch() - 1));
-  batches_.begin(shuffle_.order(), first_step_);
-  figures_.zero();
+  begin_epoch();
   network_.remember();
   bool go_on = true;
-  for (std::int64_t step = first_step_; step < steps_; ++step) {
-    run_step(step);
-    ++steps_done_;
-    if (options_.step_end) go_on = options_.step_end(epoch(), step + 1);
-    if (step + 1 == steps_) break;
-    if (checkpoint_due(step + 1)) write_checkpoint(step + 1);
-    if (!go_on || !report(step + 1, nullptr)) interrupt(step + 1);
+  for (std::int64_t step = first_step_; step < steps_;) {
+    const std::int64_t count = steps_at_once(step);
+    const auto start = Clock::now();
+    training_steps_.run(step, count);
+    step += count;
+    steps_done_ += count;
+    if (options_.step_end) go_on = options_.step_end(epoch(), step);
+    if (step == steps_) break;
+    if (options_.progress) {
+      backend_.synchronize();
+      pace_.took(count, seconds_since(start));
+    }
+    if (checkpoint_due(step)) write_checkpoint(step);
+    if (!go_on || !report(step, nullptr)) interrupt(step);
   }
   EpochFigures figures = epoch_figures();
   figures.learning_rate = learning_rate;
@@ -168,16 +174,21 @@ bool TrainingRun::run_epoch() {
   return go_on;
 }
 
-void TrainingRun::run_step(std::int64_t step) {
-  const Range range(backend_, "step");
-  const std::int64_t rows = batches_.rows_of(step);
-  batches_.gather(step, network_.inputs(rows));
-  network_.differentiate(rows, figures_.data() + step, figures_.data() + steps_ + step);
-  network_.update();
+void TrainingRun::begin_epoch() {
+  batches_.begin(options_.seed, static_cast<std::uint32_t>(epoch() - 1), first_step_);
+}
+
+std::int64_t TrainingRun::steps_at_once(std::int64_t step) const {
+  if (options_.step_end) return 1;
+  std::int64_t count = steps_ - step;
+  if (const std::int64_t every = options_.checkpoint.every_steps; every > 0) {
+    count = std::min(count, every - ((epoch() - 1) * steps_ + step) % every);
+  }
+  return options_.progress ? std::min(count, pace_.steps()) : count;
 }
 
 TrainingRun::Sums TrainingRun::sums(std::int64_t steps) {
-  const std::vector<double> values = figures_.download();
+  const std::vector<double> values = training_steps_.figures().download();
   const auto losses = values.begin();
   const auto penalties = values.begin() + steps_;
   for (std::int64_t step = first_step_; step < steps; ++step) {
@@ -323,9 +334,8 @@ std::optional<std::size_t> TrainingRun::first_not_finite(
 /// by layer.
 void TrainingRun::fail(std::int64_t step, const char* what, double value) {
   network_.restore();
-  batches_.begin(shuffle_.order(), first_step_);
-  for (std::int64_t done = first_step_; done < step; ++done)
-    run_step(done);
+  begin_epoch();
+  training_steps_.run(first_step_, step - first_step_);
   const std::string where =
       fmt::format("epoch {}, step {}: the {} is {}", epoch(), step + 1, what, value);
   if (const auto layer = first_not_finite(network_.parameters().download())) {
@@ -335,7 +345,8 @@ void TrainingRun::fail(std::int64_t step, const char* what, double value) {
                     where, layer_name(model_.spec, *layer), advice));
   }
   const std::int64_t rows = batches_.rows_of(step);
-  batches_.gather(step, network_.inputs(rows));
+  const GemmPrecision precision(backend_, options_.precision);
+  batches_.gather_shuffled(network_.steps_done(), network_.inputs(rows));
   network_.run_forward(rows);
   for (std::size_t l = 0; l < network_.layers().size(); ++l) {
     const Mat output = network_.output(l, rows);

@@ -10,7 +10,8 @@
 #include "host/train/batches.hpp"
 #include "host/train/checkpoint.hpp"
 #include "host/train/network.hpp"
-#include "host/train/permutation.hpp"
+#include "host/train/pace.hpp"
+#include "host/train/training_steps.hpp"
 #include "hourglass/training.hpp"
 
 namespace hourglass {
@@ -35,7 +36,10 @@ class TrainingRun {
   void take_over(const Checkpoint& checkpoint);
   /// False where its last step ended training.
   bool run_epoch();
-  void run_step(std::int64_t step);
+  void begin_epoch();
+  /// Steps from `step` on that are asked of the device before the host has something to do between
+  /// them.
+  [[nodiscard]] std::int64_t steps_at_once(std::int64_t step) const;
   [[nodiscard]] EpochFigures epoch_figures();
   void validate(EpochFigures& figures);
   void keep_if_best();
@@ -65,11 +69,10 @@ class TrainingRun {
   Autoencoder& model_;
   const TrainingOptions& options_;
   Batches batches_;
-  std::int64_t steps_;  // an epoch
-  Shuffle shuffle_;
-  Buffer<double> figures_;        // the loss of each step, then its penalty, weighted by the rows
+  std::int64_t steps_;            // an epoch
   std::int64_t validation_rows_;  // of a block; 0 without
   TrainableNetwork network_;
+  TrainingSteps training_steps_;
   std::optional<Batches> validation_batches_;
   Buffer<double> validation_figures_;
 
@@ -83,6 +86,7 @@ class TrainingRun {
   std::int64_t first_step_ = 0;    // of the epoch that runs, where it was resumed
   Sums resumed_;                   // of the steps before it
   std::int64_t steps_done_ = 0;
+  Pace pace_;  // where progress is told
   Clock::time_point start_;
   Clock::time_point last_call_;
 };

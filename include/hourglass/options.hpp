@@ -16,6 +16,12 @@ enum class Activation : std::int32_t {
   sigmoid
 };
 
+/// What dense products are computed in; their sums are float32 either way.
+enum class Precision : std::int32_t {
+  float32,
+  tf32  // factors rounded to 10 bits of mantissa, on the tensor cores of a GPU that has them
+};
+
 struct AdamOptions {
   float beta1 = 0.9f;
   float beta2 = 0.999f;

@@ -50,6 +50,10 @@ enum class Optimiser {
   adamw,  ///< the same with decoupled weight decay (Loshchilov and Hutter 2019)
   sgd     ///< stochastic gradient descent with momentum: v = momentum v + g, p -= learning rate v
 };
+/// "float32" or "tf32"; throws UsageError otherwise.
+Precision parse_precision(std::string_view name);
+std::string_view name_of(Precision precision);
+
 /// "adam", "adamw" or "sgd"; throws UsageError otherwise.
 Optimiser parse_optimiser(std::string_view name);
 std::string_view name_of(Optimiser optimiser);
@@ -153,6 +157,9 @@ struct TrainingOptions {
   /// results.
   std::uint64_t memory_bytes = 0;
   std::uint64_t seed = 0;
+  /// Of the products of the steps; all else, validation included, is float32. tf32 needs a GPU of
+  /// compute capability 8.0 or above.
+  Precision precision = Precision::float32;
 
   /// Called a few times a second and after each epoch; returning false ends training after the step
   /// with Interrupted, the parameters of that step in the model and, where a checkpoint has a path,
@@ -178,9 +185,9 @@ struct TrainingOptions {
 /// Trains `model` in place on the rows of `data` (scaled by model.scaler), from the parameters that
 /// it has. The order of the rows in an epoch is a permutation drawn from Philox, keyed by seed and
 /// epoch. Equal calls on one device with one number of threads give equal bits, whether in one run
-/// or resumed. Throws UsageError for options that do not go together, InputError where the data
-/// does not fit or is not finite, NumericsError with epoch, step and layer where the loss stops
-/// being finite.
+/// or resumed. Throws UsageError for options that do not go together or with the device, InputError
+/// where the data does not fit or is not finite, NumericsError with epoch, step and layer where the
+/// loss stops being finite.
 History fit(Device& device, Autoencoder& model, const RowSource& data,
             const TrainingOptions& options,
             const std::optional<RowSource>& validation = std::nullopt);

@@ -69,7 +69,8 @@ HWY_EXPORT(adam_range);
 
 void CpuBackend::adam(std::span<float> parameters, std::span<const float> gradients,
                       std::span<float> first_moment, std::span<float> second_moment,
-                      std::int64_t decayed, AdamOptions options, OptimiserState* state) {
+                      std::int64_t decayed, AdamOptions options, OptimiserState* state,
+                      StepFigures figures) {
   constexpr std::int64_t cache_line = 16;  // floats: no line is written by two threads
   constexpr std::int64_t parameters_for_threads = 32768;
   const auto size = static_cast<std::int64_t>(parameters.size());
@@ -78,6 +79,7 @@ void CpuBackend::adam(std::span<float> parameters, std::span<const float> gradie
           "adam", "as many gradients and moments as parameters");
   require(decayed >= 0 && decayed <= size, "adam", "no more decayed parameters than there are");
   require(state != nullptr, "adam", "a state");
+  file_figures(figures, state->step);
   advance_adam(*state, options);
   const OptimiserState now = *state;
   if (now.decay == 0.0f) decayed = 0;

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "hourglass/error.hpp"
+#include "kernels/checks.hpp"
 
 extern "C" void openblas_set_num_threads(int threads);
 
@@ -215,6 +216,10 @@ void CpuBackend::fill(void* device, unsigned char value, std::size_t bytes) {
 
 std::unique_ptr<Sequence> CpuBackend::record(std::function<void()> operations) {
   return std::make_unique<CallSequence>(std::move(operations));
+}
+
+void CpuBackend::set_gemm_precision(Precision precision) {
+  require(precision == Precision::float32, "set_gemm_precision", "float32");
 }
 
 std::unique_ptr<Stopwatch> CpuBackend::make_stopwatch() {

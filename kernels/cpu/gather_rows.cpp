@@ -1,10 +1,12 @@
 // gather_rows: a batch of scaled float32 rows from rows of bytes or float32 anywhere in a data set.
 // Reads 1 or 4 bytes an element from memory, which the processor's own prefetcher cannot foresee
-// (rows of a batch are drawn at random): the rows to come are prefetched a few ahead.
+// (rows of a batch are drawn at random): the rows to come are prefetched a few ahead. gather_batch
+// finds the rows of the batch whose turn it is, and gathers them.
 #include <hwy/cache_control.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "kernels/checks.hpp"
 #include "kernels/cpu/backend.hpp"
@@ -116,6 +118,24 @@ void CpuBackend::gather_rows(FeatureView source, const std::int32_t* index, std:
                    [&](std::int64_t begin, std::int64_t end, int) {
                      HWY_DYNAMIC_DISPATCH(gather_rows_range)(rows, begin, end);
                    });
+}
+
+void CpuBackend::gather_batch(FeatureView source, std::span<const std::int32_t> order,
+                              std::int64_t batch, const std::int64_t* step,
+                              std::span<const float> offset, std::span<const float> factor,
+                              Mat out) {
+  const char* name = "gather_batch";
+  const auto columns = static_cast<std::size_t>(out.columns);
+  require(source.columns == out.columns && offset.size() == columns && factor.size() == columns,
+          name, "source, offset, factor and out of as many columns");
+  require(std::cmp_equal(order.size(), source.rows) && batch >= 1 && out.rows <= batch &&
+              step != nullptr,
+          name, "an order of all rows, a batch of at most `batch` of them and its number");
+  if (out.size() == 0) return;
+  const std::int64_t batches = (source.rows + batch - 1) / batch;
+  const std::int64_t first = *step % batches * batch;
+  require(out.rows <= source.rows - first, name, "no more rows than the batch has");
+  gather_rows(source, order.data() + first, 0, offset, factor, out);
 }
 
 }  // namespace hourglass::cpu

@@ -47,12 +47,14 @@ namespace hourglass::cpu {
 HWY_EXPORT(sgd_range);
 
 void CpuBackend::sgd(std::span<float> parameters, std::span<const float> gradients,
-                     std::span<float> velocity, float momentum, OptimiserState* state) {
+                     std::span<float> velocity, float momentum, OptimiserState* state,
+                     StepFigures figures) {
   constexpr std::int64_t cache_line = 16;  // floats: no line is written by two threads
   constexpr std::int64_t parameters_for_threads = 131072;
   require(gradients.size() == parameters.size() && velocity.size() == parameters.size(), "sgd",
           "as many gradients and velocities as parameters");
   require(state != nullptr, "sgd", "a state");
+  file_figures(figures, state->step);
   advance_sgd(*state);
   const float gradient_scale = state->gradient_scale;
   const float step_size = state->step_size;

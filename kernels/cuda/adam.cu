@@ -24,9 +24,9 @@ __global__ void __launch_bounds__(adam_threads, adam_resident)
     adam_kernel(float* __restrict__ parameters, const float* __restrict__ gradients,
                 float* __restrict__ first_moment, float* __restrict__ second_moment,
                 std::int64_t size, std::int64_t decayed, AdamOptions options, OptimiserState* state,
-                unsigned* ticket) {
-  const StepScalars now =
-      advance_state(state, ticket, [&](OptimiserState& next) { advance_adam(next, options); });
+                unsigned* ticket, StepFigures figures) {
+  const StepScalars now = advance_state(state, ticket, figures,
+                                        [&](OptimiserState& next) { advance_adam(next, options); });
   const auto decay_of = [&](std::int64_t at) { return at < decayed ? now.decay : 0.0f; };
   const std::int64_t first = std::int64_t{blockIdx.x} * adam_threads + threadIdx.x;
   const std::int64_t stride = std::int64_t{gridDim.x} * adam_threads;
@@ -56,7 +56,8 @@ __global__ void __launch_bounds__(adam_threads, adam_resident)
 
 void CudaBackend::adam(std::span<float> parameters, std::span<const float> gradients,
                        std::span<float> first_moment, std::span<float> second_moment,
-                       std::int64_t decayed, AdamOptions options, OptimiserState* state) {
+                       std::int64_t decayed, AdamOptions options, OptimiserState* state,
+                       StepFigures figures) {
   const OperationRange range("adam");
   const auto size = static_cast<std::int64_t>(parameters.size());
   require(gradients.size() == parameters.size() && first_moment.size() == parameters.size() &&
@@ -70,7 +71,7 @@ void CudaBackend::adam(std::span<float> parameters, std::span<const float> gradi
          {.grid = blocks_for(size, adam_threads * (quads ? 4 : 1), adam_blocks),
           .block = adam_threads},
          stream(), parameters.data(), gradients.data(), first_moment.data(), second_moment.data(),
-         size, decayed, options, state, ticket_);
+         size, decayed, options, state, tickets_.all, figures);
 }
 
 }  // namespace hourglass::cuda

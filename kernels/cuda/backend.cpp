@@ -58,6 +58,13 @@ std::uint64_t idle_in_pool(int device) {
   return reserved - std::min(reserved, used);
 }
 
+bool has_tf32(int device) {
+  int capability = 0;
+  HOURGLASS_CUDA_CHECK(
+      cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, device));
+  return capability >= 8;
+}
+
 class EventStopwatch final : public Stopwatch {
  public:
   explicit EventStopwatch(cudaStream_t stream) : stream_(stream) {}
@@ -117,6 +124,7 @@ BackendInfo describe_device(int device) {
   info.memory_bytes = properties.totalGlobalMem;
   info.free_bytes = free + idle_in_pool(device);
   info.cache_bytes = static_cast<std::uint64_t>(properties.l2CacheSize);
+  info.tf32 = has_tf32(device);
   return info;
 }
 
@@ -125,13 +133,16 @@ CudaBackend::CudaBackend(int device)
       heap_(device_, stream_.get()),
       scratch_(heap_, stream_.get()),
       blas_(heap_, stream_.get()),
-      ticket_(static_cast<unsigned*>(heap_.allocate(sizeof(unsigned)))) {
-  fill(ticket_, 0, sizeof(unsigned));
+      tf32_(has_tf32(device)) {
+  constexpr std::size_t bytes = (1 + Tickets::strips) * sizeof(unsigned);
+  tickets_.all = static_cast<unsigned*>(heap_.allocate(bytes));
+  tickets_.strip = tickets_.all + 1;
+  fill(tickets_.all, 0, bytes);
 }
 
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream());  // copies from the ring of uploads may be on their way
-  heap_.release(ticket_);
+  heap_.release(tickets_.all);
 }
 
 BackendInfo CudaBackend::info() const {

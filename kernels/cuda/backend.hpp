@@ -18,6 +18,7 @@
 #include "kernels/cuda/blas.hpp"
 #include "kernels/cuda/memory.hpp"
 #include "kernels/cuda/ranges.hpp"
+#include "kernels/cuda/tickets.hpp"
 
 namespace hourglass::cuda {
 
@@ -58,10 +59,16 @@ class CudaBackend final : public Backend {
   void fma_chain(float a, float b, int terms, std::span<float> values) override;
   void gather_rows(FeatureView source, const std::int32_t* index, std::int64_t first_row,
                    std::span<const float> offset, std::span<const float> factor, Mat out) override;
+  void shuffle_rows(std::uint64_t seed, std::uint32_t epoch,
+                    std::span<std::int32_t> order) override;
+  void gather_batch(FeatureView source, std::span<const std::int32_t> order, std::int64_t batch,
+                    const std::int64_t* step, std::span<const float> offset,
+                    std::span<const float> factor, Mat out) override;
   void corrupt(ConstMat clean, Noise noise, NoiseRange range, std::uint64_t seed,
                const std::int64_t* step, Mat noisy) override;
   void column_statistics(FeatureView x, std::span<double> mean,
                          std::span<double> deviation) override;
+  void set_gemm_precision(Precision precision) override;
   void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
             float beta, Mat c) override;
   void sparse_gemm(Transpose transpose_a, ConstMat a, std::span<const float> zero, ConstMat b,
@@ -90,9 +97,9 @@ class CudaBackend final : public Backend {
                      OptimiserState* state) override;
   void adam(std::span<float> parameters, std::span<const float> gradients,
             std::span<float> first_moment, std::span<float> second_moment, std::int64_t decayed,
-            AdamOptions options, OptimiserState* state) override;
+            AdamOptions options, OptimiserState* state, StepFigures figures) override;
   void sgd(std::span<float> parameters, std::span<const float> gradients, std::span<float> velocity,
-           float momentum, OptimiserState* state) override;
+           float momentum, OptimiserState* state, StepFigures figures) override;
   void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override;
   void nearest_neighbours(ConstMat queries, ConstMat references, bool same,
                           MatrixView<std::int32_t> index, Mat squared_distance) override;
@@ -125,9 +132,9 @@ class CudaBackend final : public Backend {
   Scratch scratch_;
   UploadRing uploads_;
   Blas blas_;
-  /// One counter, 0 between launches, with which the blocks of a launch agree on the last of them
-  /// to finish (adam.cu).
-  unsigned* ticket_ = nullptr;
+  bool tf32_;  ///< whether the GPU has it
+  Precision gemm_precision_ = Precision::float32;
+  Tickets tickets_;
 };
 
 }  // namespace hourglass::cuda

@@ -7,7 +7,7 @@
 // gelu) and 4 B K written, the column sums in the same pass. Bound by bandwidth, at training sizes
 // (256 x 32) by the launch. Launch: forward, a thread keeps its columns and strides over the rows,
 // 128 bits at a time where K is a multiple of 4. Backward, strips and chunks of column_sums.cuh,
-// then one small kernel over the chunks.
+// whose last block adds the chunks.
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/column_sums.cuh"
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(forward_threads)
 template <Activation f, int V, bool reads_pre = !derivative_from_output(f)>
 __global__ void __launch_bounds__(strip_threads)
     bias_activation_backward_kernel(Strips strips, const float* pre, const float* out,
-                                    float* gradient, float* __restrict__ partials) {
+                                    float* gradient, ColumnSums bias_gradient) {
   const StripThread<V> place(strips);
   float sum[V] = {};
   if (place.inside) {
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(strip_threads)
       store_pack(gradient + at, g);
     }
   }
-  if (partials != nullptr) store_column_partials(strips, sum, partials);
+  finish_columns(strips, sum, bias_gradient);
 }
 
 }  // namespace
@@ -101,20 +101,20 @@ void CudaBackend::bias_activation_backward(Activation activation, ConstMat pre, 
   if (gradient.size() == 0) return;
   const bool quads = rows_in_quads(gradient.columns, pre.data, out.data, gradient.data);
   const Strips strips = make_strips(gradient.rows, gradient.columns, quads ? 4 : 1);
-  float* partials = nullptr;
+  ColumnSums sums;
   if (!bias_gradient.empty()) {
-    partials = scratch_.reserve(padded<float>(strips.partials())).take<float>(strips.partials());
+    Scratch::Region region = scratch_.reserve(padded<float>(strips.partials()));
+    sums = {region.take<float>(strips.partials()), bias_gradient.data(),
+            strip_tickets(strips, tickets_)};
   }
   with_activation(activation, [&](auto f) {
     launch(
         "bias_activation_backward_kernel",
         quads ? bias_activation_backward_kernel<f(), 4> : bias_activation_backward_kernel<f(), 1>,
         {.grid = strips.grid(), .block = strip_threads}, stream(), strips, pre.data, out.data,
-        gradient.data, partials);
+        gradient.data, sums);
   });
-  if (partials != nullptr) {
-    finish_column_sums(stream(), strips, partials, bias_gradient.data(), nullptr, 0, 0.0, nullptr);
-  }
+  finish_column_sums(stream(), strips, sums);
 }
 
 }  // namespace hourglass::cuda

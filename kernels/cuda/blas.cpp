@@ -59,9 +59,14 @@ Blas::~Blas() {
   heap_->release(workspace_);
 }
 
-void Blas::gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
-                std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
-                std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
+void Blas::gemm(Precision precision, Transpose transpose_a, Transpose transpose_b, std::int64_t m,
+                std::int64_t n, std::int64_t k, float alpha, const float* a, std::int64_t lda,
+                const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
+  if (precision != precision_) {
+    HOURGLASS_BLAS_CHECK(cublasSetMathMode(
+        handle_, precision == Precision::tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_PEDANTIC_MATH));
+    precision_ = precision;
+  }
   HOURGLASS_BLAS_CHECK(cublasSgemm_64(handle_, operation(transpose_b), operation(transpose_a), n, m,
                                       k, &alpha, b, std::max<std::int64_t>(ldb, 1), a,
                                       std::max<std::int64_t>(lda, 1), &beta, c,

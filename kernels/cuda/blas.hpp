@@ -1,7 +1,7 @@
 // Dense products of the vendor's library, behind the few calls that the operations need.
 //
-// All matrices are row-major here. Products are float32 (or float64) throughout: no TF32, no
-// emulation.
+// All matrices are row-major here. Products are float32 (or float64) throughout, with no emulation
+// and no TF32 but where a call asks for it.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -27,10 +27,10 @@ class Blas {
   ~Blas();
 
   /// c (m x n) = alpha op(a) op(b) + beta c with leading dimensions in elements; op(a) is m x k,
-  /// op(b) is k x n.
-  void gemm(Transpose transpose_a, Transpose transpose_b, std::int64_t m, std::int64_t n,
-            std::int64_t k, float alpha, const float* a, std::int64_t lda, const float* b,
-            std::int64_t ldb, float beta, float* c, std::int64_t ldc);
+  /// op(b) is k x n. tf32: both are rounded to 10 bits of mantissa, products are summed in float32.
+  void gemm(Precision precision, Transpose transpose_a, Transpose transpose_b, std::int64_t m,
+            std::int64_t n, std::int64_t k, float alpha, const float* a, std::int64_t lda,
+            const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
 
   /// The upper triangle of c (n x n) = alpha a^T a + beta c for a (k x n), dense, float64.
   void gram(std::int64_t n, std::int64_t k, double alpha, const double* a, double beta, double* c);
@@ -38,6 +38,7 @@ class Blas {
  private:
   Heap* heap_;
   cublasContext* handle_ = nullptr;
+  Precision precision_ = Precision::float32;  ///< that the handle is set to
   void* workspace_ = nullptr;
 };
 

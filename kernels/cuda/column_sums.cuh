@@ -5,13 +5,16 @@
 // chunk of rows. Its threads stand as `lanes` x (256 / lanes): a lane owns V neighbouring columns
 // (4, read as one 128-bit word, or 1), and the other direction takes rows. Narrow matrices have
 // fewer lanes and so more rows at once: of two columns, 128. Each block leaves one partial sum a
-// column, and a second, small kernel adds the chunks of a column in order. No atomics; the grid
-// follows from the shape alone, so equal calls give equal bits.
+// column, and the last block of a strip to finish adds the chunks of its columns in order; where
+// there are more strips than tickets, a second, small kernel does. Atomics count blocks and add
+// nothing; the grid follows from the shape alone, so equal calls give equal bits.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/tickets.hpp"
 #include "kernels/cuda/vector.cuh"
 
 namespace hourglass::cuda {
@@ -21,7 +24,7 @@ inline constexpr int strip_warps = strip_threads / warp_size;
 inline constexpr int strip_columns = 32;                            // most columns of a strip
 inline constexpr std::int64_t strip_blocks = round_limit(1024, 6);  // enough to fill a large GPU
 inline constexpr std::int64_t strip_chunks =
-    round_limit(128, 3);  // bounds the work of the second kernel
+    round_limit(128, 3);  // bounds the work of the second stage
 
 /// How a matrix is cut into strips and chunks.
 struct Strips {
@@ -79,11 +82,19 @@ struct StripThread {
   }
 };
 
+/// The column of the block's strip that is this thread's to add up; -1: none.
+template <int V>
+__device__ __forceinline__ std::int64_t column_of_thread(const Strips& s) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const std::int64_t column = std::int64_t{blockIdx.x} * s.lanes * V + thread;
+  return thread < s.lanes * V && column < s.columns ? column : -1;
+}
+
 /// Adds the block's column sums and writes them to partials[chunk, column]. All threads of the
 /// block must call it; threads outside the matrix bring zeros.
 template <int V, class T>
 __device__ __forceinline__ void store_column_partials(const Strips& s, T (&sum)[V], T* partials) {
-  __shared__ T shared[strip_warps][strip_columns];
+  __shared__ __align__(16) T shared[strip_warps][strip_columns];  // stored in words of 128 bits
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % warp_size;
   for (int offset = s.lanes; offset < warp_size; offset <<= 1) {
@@ -99,8 +110,7 @@ __device__ __forceinline__ void store_column_partials(const Strips& s, T (&sum)[
     }
   }
   __syncthreads();
-  const std::int64_t column = std::int64_t{blockIdx.x} * s.lanes * V + thread;
-  if (thread < s.lanes * V && column < s.columns) {
+  if (const std::int64_t column = column_of_thread<V>(s); column >= 0) {
     T total = shared[0][thread];
 #pragma unroll
     for (int warp = 1; warp < strip_warps; ++warp) {
@@ -110,16 +120,41 @@ __device__ __forceinline__ void store_column_partials(const Strips& s, T (&sum)[
   }
 }
 
-/// The second stage: sums[c] = sum over chunks of partials[chunk, c] (where sums is not empty), and
-/// *total += factor * sum of block_totals (where total is not null). One launch for both.
-void finish_column_sums(cudaStream_t stream, const Strips& strips, const float* partials,
-                        float* sums, const double* block_totals, std::int64_t block_count,
-                        double factor, double* total);
-
-/// *total += factor * sum of block_totals[0 .. count), by one block.
-inline void finish_total(cudaStream_t stream, const double* block_totals, std::int64_t count,
-                         double factor, double* total) {
-  finish_column_sums(stream, Strips{}, nullptr, nullptr, block_totals, count, factor, total);
+/// The sum over the chunks of a column, in order.
+__device__ __forceinline__ float sum_of_chunks(const Strips& s, const float* partials,
+                                               std::int64_t column) {
+  double sum = 0.0;
+  for (int chunk = 0; chunk < s.chunks; ++chunk)
+    sum += static_cast<double>(partials[chunk * s.columns + column]);
+  return static_cast<float>(sum);
 }
+
+/// Column sums in one launch. Where `ticket` is null, they are left to finish_column_sums().
+struct ColumnSums {
+  float* partials = nullptr;  ///< chunks x columns; null: no sums are asked for
+  float* sums = nullptr;
+  unsigned* ticket = nullptr;  ///< of the strips
+};
+
+/// Adds the block's column sums to what is in `out`. All threads of the block must call it; threads
+/// outside the matrix bring zeros.
+template <int V>
+__device__ __forceinline__ void finish_columns(const Strips& s, float (&sum)[V],
+                                               const ColumnSums& out) {
+  if (out.partials == nullptr) return;
+  store_column_partials(s, sum, out.partials);
+  if (out.ticket == nullptr || !last_to_finish(out.ticket + blockIdx.x, gridDim.y)) return;
+  if (const std::int64_t column = column_of_thread<V>(s); column >= 0) {
+    out.sums[column] = sum_of_chunks(s, out.partials, column);
+  }
+}
+
+/// The tickets for so many strips; null where there are not enough.
+inline unsigned* strip_tickets(const Strips& s, const Tickets& tickets) {
+  return s.strips <= Tickets::strips ? tickets.strip : nullptr;
+}
+
+/// The second stage of strips without tickets, in a launch of its own; nothing for the others.
+void finish_column_sums(cudaStream_t stream, const Strips& strips, const ColumnSums& out);
 
 }  // namespace hourglass::cuda

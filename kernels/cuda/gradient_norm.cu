@@ -4,7 +4,7 @@
 // Formula: clip_scale() in math.hpp. Shapes: gradients of any number, seen as one flat array.
 // Bytes: 4 read a gradient; 2 FLOP in float64 each: bound by bandwidth, on GPUs with few float64
 // units by those. Launch: grid-stride over 128-bit words, the rest one by one; float64 sums a
-// block, added by a second kernel of one block, which writes the state.
+// block, which the last block adds up; it writes the state.
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -19,8 +19,8 @@ constexpr std::int64_t norm_blocks = round_limit(1024, 3);
 /// V = 4: elements in quads, and the last size % 4 one by one; V = 1: all one by one.
 template <int V>
 __global__ void __launch_bounds__(norm_threads)
-    square_sum_kernel(const float* __restrict__ gradients, std::int64_t size,
-                      double* __restrict__ block_sums) {
+    square_sum_kernel(const float* __restrict__ gradients, std::int64_t size, float max_norm,
+                      double* block_sums, OptimiserState* state, unsigned* ticket) {
   const std::int64_t first = std::int64_t{blockIdx.x} * norm_threads + threadIdx.x;
   const std::int64_t stride = std::int64_t{gridDim.x} * norm_threads;
   const std::int64_t words = size / V;
@@ -39,19 +39,7 @@ __global__ void __launch_bounds__(norm_threads)
     sum += value * value;
   }
   sum = block_sum<norm_threads>(sum);
-  if (threadIdx.x == 0) block_sums[blockIdx.x] = sum;
-}
-
-__global__ void __launch_bounds__(norm_threads)
-    finish_norm_kernel(const double* __restrict__ block_sums, std::int64_t blocks, float max_norm,
-                       OptimiserState* state) {
-  double sum = 0.0;
-#pragma unroll 1
-  for (std::int64_t block = threadIdx.x; block < blocks; block += norm_threads) {
-    sum += block_sums[block];
-  }
-  sum = block_sum<norm_threads>(sum);
-  if (threadIdx.x == 0) {
+  if (sum_over_blocks<norm_threads>(sum, block_sums, ticket)) {
     const double norm = sqrt(sum);
     state->gradient_norm = norm;
     state->gradient_scale = clip_scale(norm, max_norm);
@@ -68,9 +56,8 @@ void CudaBackend::gradient_norm(std::span<const float> gradients, float max_norm
   const unsigned blocks = blocks_for(size, norm_threads * (quads ? 4 : 1), norm_blocks);
   double* block_sums = scratch_.reserve(padded<double>(blocks)).take<double>(blocks);
   launch("square_sum_kernel", quads ? square_sum_kernel<4> : square_sum_kernel<1>,
-         {.grid = blocks, .block = norm_threads}, stream(), gradients.data(), size, block_sums);
-  launch("finish_norm_kernel", finish_norm_kernel, {.block = norm_threads}, stream(), block_sums,
-         std::int64_t{blocks}, max_norm, state);
+         {.grid = blocks, .block = norm_threads}, stream(), gradients.data(), size, max_norm,
+         block_sums, state, tickets_.all);
 }
 
 }  // namespace hourglass::cuda

@@ -2,10 +2,11 @@
 //
 // Shapes: codes, gradient B x K, seen as one flat array. Bytes: 8 B K read and 4 B K written (4 B K
 // read where only the value is asked for); 3 FLOP an element. Launch: grid-stride over 128-bit
-// words, the rest one by one; float64 sums a block, added by a second kernel.
+// words, the rest one by one; float64 sums a block, which the last block adds up.
 #include "kernels/cuda/backend.hpp"
-#include "kernels/cuda/column_sums.cuh"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/vector.cuh"
 
 namespace hourglass::cuda {
 namespace {
@@ -17,7 +18,8 @@ constexpr std::int64_t l1_blocks = round_limit(1024, 3);
 template <int V, bool with_gradient>
 __global__ void __launch_bounds__(l1_threads)
     l1_kernel(const float* __restrict__ codes, std::int64_t size, float weight,
-              float* __restrict__ gradient, double* __restrict__ block_sums) {
+              float* __restrict__ gradient, double* block_sums, double factor, double* penalty,
+              unsigned* ticket) {
   const std::int64_t first = std::int64_t{blockIdx.x} * l1_threads + threadIdx.x;
   const std::int64_t stride = std::int64_t{gridDim.x} * l1_threads;
   const std::int64_t words = size / V;
@@ -43,7 +45,7 @@ __global__ void __launch_bounds__(l1_threads)
     if constexpr (with_gradient) gradient[last] += weight * sign(codes[last]);
   }
   sum = block_sum<l1_threads>(sum);
-  if (threadIdx.x == 0) block_sums[blockIdx.x] = sum;
+  if (sum_over_blocks<l1_threads>(sum, block_sums, ticket)) *penalty += factor * sum;
 }
 
 }  // namespace
@@ -60,9 +62,8 @@ void CudaBackend::l1_penalty(ConstMat codes, float weight, Mat gradient, double*
   auto kernel = gradient.empty() ? (quads ? l1_kernel<4, false> : l1_kernel<1, false>)
                                  : (quads ? l1_kernel<4, true> : l1_kernel<1, true>);
   launch("l1_kernel", kernel, {.grid = blocks, .block = l1_threads}, stream(), codes.data, size,
-         weight, gradient.data, block_sums);
-  finish_total(stream(), block_sums, blocks,
-               static_cast<double>(codes.rows) * static_cast<double>(weight), penalty);
+         weight, gradient.data, block_sums,
+         static_cast<double>(codes.rows) * static_cast<double>(weight), penalty, tickets_.all);
 }
 
 }  // namespace hourglass::cuda

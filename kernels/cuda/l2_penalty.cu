@@ -2,11 +2,12 @@
 //
 // Shapes: weights and gradient of as many elements. Bytes: 8 an element read and 4 written (4 read
 // where only the value is asked for); 4 FLOP an element, two of them in float64. Launch:
-// grid-stride over 128-bit words, the rest one by one; float64 sums a block, added by a second
-// kernel.
+// grid-stride over 128-bit words, the rest one by one; float64 sums a block, which the last
+// block adds up.
 #include "kernels/cuda/backend.hpp"
-#include "kernels/cuda/column_sums.cuh"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/vector.cuh"
 
 namespace hourglass::cuda {
 namespace {
@@ -18,7 +19,8 @@ constexpr std::int64_t l2_blocks = round_limit(1024, 3);
 template <int V, bool with_gradient>
 __global__ void __launch_bounds__(l2_threads)
     l2_kernel(const float* __restrict__ weights, std::int64_t size, float lambda,
-              float* __restrict__ gradient, double* __restrict__ block_sums) {
+              float* __restrict__ gradient, double* block_sums, double factor, double* penalty,
+              unsigned* ticket) {
   const std::int64_t first = std::int64_t{blockIdx.x} * l2_threads + threadIdx.x;
   const std::int64_t stride = std::int64_t{gridDim.x} * l2_threads;
   const std::int64_t words = size / V;
@@ -46,7 +48,7 @@ __global__ void __launch_bounds__(l2_threads)
     if constexpr (with_gradient) gradient[last] += lambda * weights[last];
   }
   sum = block_sum<l2_threads>(sum);
-  if (threadIdx.x == 0) block_sums[blockIdx.x] = sum;
+  if (sum_over_blocks<l2_threads>(sum, block_sums, ticket)) *penalty += factor * sum;
 }
 
 }  // namespace
@@ -64,9 +66,8 @@ void CudaBackend::l2_penalty(std::span<const float> weights, float lambda, std::
   auto kernel = gradient.empty() ? (quads ? l2_kernel<4, false> : l2_kernel<1, false>)
                                  : (quads ? l2_kernel<4, true> : l2_kernel<1, true>);
   launch("l2_kernel", kernel, {.grid = blocks, .block = l2_threads}, stream(), weights.data(), size,
-         lambda, gradient.data(), block_sums);
-  finish_total(stream(), block_sums, blocks,
-               0.5 * static_cast<double>(rows) * static_cast<double>(lambda), penalty);
+         lambda, gradient.data(), block_sums,
+         0.5 * static_cast<double>(rows) * static_cast<double>(lambda), penalty, tickets_.all);
 }
 
 }  // namespace hourglass::cuda

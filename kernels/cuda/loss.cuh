@@ -5,7 +5,8 @@
 // FLOP: those of the formula (sigmoid_bce.cu, squared_error.cu) and 4 an element.
 // Bytes: 8 B D read and 4 B D written (nothing where only the loss is asked for).
 // Launch: strips and chunks of column_sums.cuh; each block leaves the column sums of its chunk and
-// its part of the loss in float64; a second, small kernel adds both in a fixed order.
+// its part of the loss in float64; the last block of a strip adds the former, the last of all the
+// latter, in a fixed order.
 #pragma once
 
 #include "kernels/cuda/column_sums.cuh"
@@ -21,7 +22,8 @@ template <class Formula, int V, bool with_gradient>
 __global__ void __launch_bounds__(strip_threads)
     loss_kernel(Strips strips, Formula formula, const float* pre, const float* __restrict__ bias,
                 const float* __restrict__ targets, float gradient_factor, float* gradient,
-                float* __restrict__ partials, double* __restrict__ block_losses) {
+                ColumnSums bias_gradient, double* block_losses, double loss_factor,
+                double* total_loss, unsigned* ticket) {
   const StripThread<V> place(strips);
   float sum[V] = {};
   double loss = 0.0;
@@ -43,19 +45,17 @@ __global__ void __launch_bounds__(strip_threads)
       if constexpr (with_gradient) store_pack(gradient + at, slope);
     }
   }
-  if constexpr (with_gradient) {
-    if (partials != nullptr) store_column_partials(strips, sum, partials);
-  }
+  if constexpr (with_gradient) finish_columns(strips, sum, bias_gradient);
   loss = block_sum<strip_threads>(loss);
-  if (threadIdx.x == 0) {
-    block_losses[std::int64_t{blockIdx.y} * gridDim.x + blockIdx.x] = loss;
+  if (sum_over_blocks<strip_threads>(loss, block_losses, ticket)) {
+    *total_loss += loss_factor * loss;
   }
 }
 
 template <class Formula>
-void loss_pass(const char* operation, cudaStream_t stream, Scratch& scratch, const Formula& formula,
-               ConstMat pre, std::span<const float> bias, ConstMat targets, Mat gradient,
-               std::span<float> bias_gradient, double* loss) {
+void loss_pass(const char* operation, cudaStream_t stream, Scratch& scratch, const Tickets& tickets,
+               const Formula& formula, ConstMat pre, std::span<const float> bias, ConstMat targets,
+               Mat gradient, std::span<float> bias_gradient, double* loss) {
   const auto columns = static_cast<std::size_t>(pre.columns);
   require(targets.rows == pre.rows && targets.columns == pre.columns && bias.size() == columns,
           operation, "pre and targets of B x D and a bias of D elements");
@@ -69,7 +69,11 @@ void loss_pass(const char* operation, cudaStream_t stream, Scratch& scratch, con
   Scratch::Region region =
       scratch.reserve(padded<double>(strips.blocks()) + padded<float>(strips.partials()));
   double* block_losses = region.take<double>(strips.blocks());
-  float* partials = bias_gradient.empty() ? nullptr : region.take<float>(strips.partials());
+  ColumnSums sums;
+  if (!bias_gradient.empty()) {
+    sums = {region.take<float>(strips.partials()), bias_gradient.data(),
+            strip_tickets(strips, tickets)};
+  }
 
   const auto divisor = static_cast<double>(pre.columns);
   const auto gradient_factor = static_cast<float>(1.0 / (divisor * static_cast<double>(pre.rows)));
@@ -77,11 +81,9 @@ void loss_pass(const char* operation, cudaStream_t stream, Scratch& scratch, con
                     ? (quads ? loss_kernel<Formula, 4, false> : loss_kernel<Formula, 1, false>)
                     : (quads ? loss_kernel<Formula, 4, true> : loss_kernel<Formula, 1, true>);
   launch("loss_kernel", kernel, {.grid = strips.grid(), .block = strip_threads}, stream, strips,
-         formula, pre.data, bias.data(), targets.data, gradient_factor, gradient.data, partials,
-         block_losses);
-  finish_column_sums(stream, strips, partials,
-                     bias_gradient.empty() ? nullptr : bias_gradient.data(), block_losses,
-                     strips.blocks(), 1.0 / divisor, loss);
+         formula, pre.data, bias.data(), targets.data, gradient_factor, gradient.data, sums,
+         block_losses, 1.0 / divisor, loss, tickets.all);
+  finish_column_sums(stream, strips, sums);
 }
 
 }  // namespace hourglass::cuda

@@ -309,9 +309,9 @@ void CudaBackend::nearest_neighbours(ConstMat queries, ConstMat references, bool
       const std::int64_t held = at_once ? r : 0;
       if (!at_once)
         centre(references.data + r * columns, r_rows, centred_references, reference_norms);
-      blas_.gemm(Transpose::no, Transpose::yes, q_rows, r_rows, columns, 1.0f, centred_queries,
-                 columns, centred_references + held * columns, columns, 0.0f, products,
-                 reference_tile);
+      blas_.gemm(Precision::float32, Transpose::no, Transpose::yes, q_rows, r_rows, columns, 1.0f,
+                 centred_queries, columns, centred_references + held * columns, columns, 0.0f,
+                 products, reference_tile);
       launch("select_kernel", select_kernel,
              {.grid = static_cast<unsigned>(q_rows),
               .block = select_threads,

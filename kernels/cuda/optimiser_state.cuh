@@ -3,7 +3,8 @@
 // Every block reads the old state and advances a copy for itself; a block that has read it takes a
 // ticket, and the block with the last ticket, which knows that all others have read, writes the
 // advanced state back. The fence between the read and the ticket, and the one between the ticket
-// and the write, order them; nobody waits.
+// and the write, order them; nobody waits. That block also files the step's loss and penalty, which
+// costs no launch here.
 #pragma once
 
 #include "kernels/math.hpp"
@@ -18,13 +19,16 @@ struct StepScalars {
 };
 
 /// Calls advance(next) on a copy of *state and returns its scalars, in every thread; *state holds
-/// them when the kernel has ended. All threads of every block must call it, once in a launch.
+/// them, and the step's figures are filed, when the kernel has ended. All threads of every block
+/// must call it, once in a launch.
 template <class Advance>
 __device__ __forceinline__ StepScalars advance_state(OptimiserState* state, unsigned* ticket,
+                                                     const StepFigures& figures,
                                                      Advance&& advance) {
   __shared__ StepScalars shared;
   if (threadIdx.x == 0) {
     OptimiserState next = *state;
+    const std::int64_t step = next.step;
     __threadfence();
     const bool last = atomicAdd(ticket, 1u) == gridDim.x - 1;
     advance(next);
@@ -33,6 +37,7 @@ __device__ __forceinline__ StepScalars advance_state(OptimiserState* state, unsi
       __threadfence();
       *state = next;
       *ticket = 0;
+      file_figures(figures, step);
     }
   }
   __syncthreads();

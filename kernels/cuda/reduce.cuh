@@ -40,6 +40,37 @@ __device__ __forceinline__ T block_sum(T value) {
   return value;
 }
 
+/// Whether this block is the last of `blocks` to come here; it then sees what the others wrote
+/// before they did. All threads of each block must call it, once for a ticket in a launch.
+__device__ __forceinline__ bool last_to_finish(unsigned* ticket, unsigned blocks) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();  // all threads of the block have written
+  if (threadIdx.x == 0) {
+    last = atomicAdd(ticket, 1u) == blocks - 1;
+    if (last) *ticket = 0;  // for the next launch
+    __threadfence();
+  }
+  __syncthreads();
+  return last;
+}
+
+/// Adds up what thread 0 of each block of a launch brings, in the blocks' order: true in thread 0
+/// of the last block to finish, whose value is then the sum, and false elsewhere. `totals` has a
+/// place for each block. All `threads` threads of each must call it.
+template <int threads>
+__device__ __forceinline__ bool sum_over_blocks(double& value, double* totals, unsigned* ticket) {
+  const unsigned blocks = gridDim.x * gridDim.y;
+  if (threadIdx.x == 0) totals[blockIdx.y * gridDim.x + blockIdx.x] = value;
+  if (!last_to_finish(ticket, blocks)) return false;
+  double sum = 0.0;
+#pragma unroll 1
+  for (unsigned block = threadIdx.x; block < blocks; block += threads)
+    sum += totals[block];
+  value = block_sum<threads>(sum);
+  return threadIdx.x == 0;
+}
+
 /// The sum of the values of the threads before this one; *total: the sum of all, in every thread.
 /// All threads of a block of `threads` must call it.
 template <int threads, class T>

@@ -21,9 +21,9 @@ template <int V>
 __global__ void __launch_bounds__(sgd_threads)
     sgd_kernel(float* __restrict__ parameters, const float* __restrict__ gradients,
                float* __restrict__ velocity, std::int64_t size, float momentum,
-               OptimiserState* state, unsigned* ticket) {
+               OptimiserState* state, unsigned* ticket, StepFigures figures) {
   const StepScalars now =
-      advance_state(state, ticket, [](OptimiserState& next) { advance_sgd(next); });
+      advance_state(state, ticket, figures, [](OptimiserState& next) { advance_sgd(next); });
   const std::int64_t first = std::int64_t{blockIdx.x} * sgd_threads + threadIdx.x;
   const std::int64_t stride = std::int64_t{gridDim.x} * sgd_threads;
   const std::int64_t words = size / V;
@@ -48,7 +48,8 @@ __global__ void __launch_bounds__(sgd_threads)
 }  // namespace
 
 void CudaBackend::sgd(std::span<float> parameters, std::span<const float> gradients,
-                      std::span<float> velocity, float momentum, OptimiserState* state) {
+                      std::span<float> velocity, float momentum, OptimiserState* state,
+                      StepFigures figures) {
   const OperationRange range("sgd");
   const auto size = static_cast<std::int64_t>(parameters.size());
   require(gradients.size() == parameters.size() && velocity.size() == parameters.size(), "sgd",
@@ -60,7 +61,7 @@ void CudaBackend::sgd(std::span<float> parameters, std::span<const float> gradie
       "sgd_kernel", quads ? sgd_kernel<4> : sgd_kernel<1>,
       {.grid = blocks_for(size, sgd_threads * (quads ? 4 : 1), sgd_blocks), .block = sgd_threads},
       stream(), parameters.data(), gradients.data(), velocity.data(), size, momentum, state,
-      ticket_);
+      tickets_.all, figures);
 }
 
 }  // namespace hourglass::cuda

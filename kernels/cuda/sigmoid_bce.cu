@@ -22,8 +22,8 @@ void CudaBackend::sigmoid_bce(ConstMat pre, std::span<const float> bias, ConstMa
                               float clip, Mat gradient, std::span<float> bias_gradient,
                               double* loss) {
   const OperationRange range("sigmoid_bce");
-  loss_pass("sigmoid_bce", stream(), scratch_, SigmoidBce{logit_range(clip)}, pre, bias, targets,
-            gradient, bias_gradient, loss);
+  loss_pass("sigmoid_bce", stream(), scratch_, tickets_, SigmoidBce{logit_range(clip)}, pre, bias,
+            targets, gradient, bias_gradient, loss);
 }
 
 }  // namespace hourglass::cuda

@@ -17,8 +17,8 @@ void CudaBackend::sparse_gemm(Transpose transpose_a, ConstMat a, std::span<const
   require(zero.empty() || static_cast<std::int64_t>(zero.size()) == a.columns, "sparse_gemm",
           "a zero a column, or none");
   if (c.size() == 0) return;
-  blas_.gemm(transpose_a, Transpose::no, m, b.columns, k, 1.0f, a.data, a.columns, b.data,
-             b.columns, beta, c.data, c.columns);
+  blas_.gemm(gemm_precision_, transpose_a, Transpose::no, m, b.columns, k, 1.0f, a.data, a.columns,
+             b.data, b.columns, beta, c.data, c.columns);
 }
 
 }  // namespace hourglass::cuda

@@ -24,11 +24,11 @@ void CudaBackend::squared_error(Activation activation, ConstMat pre, std::span<c
   require(activation == Activation::sigmoid || activation == Activation::linear, "squared_error",
           "sigmoid or linear as the activation");
   if (activation == Activation::sigmoid) {
-    loss_pass("squared_error", stream(), scratch_, SquaredError<Activation::sigmoid>{}, pre, bias,
-              targets, gradient, bias_gradient, loss);
+    loss_pass("squared_error", stream(), scratch_, tickets_, SquaredError<Activation::sigmoid>{},
+              pre, bias, targets, gradient, bias_gradient, loss);
   } else {
-    loss_pass("squared_error", stream(), scratch_, SquaredError<Activation::linear>{}, pre, bias,
-              targets, gradient, bias_gradient, loss);
+    loss_pass("squared_error", stream(), scratch_, tickets_, SquaredError<Activation::linear>{},
+              pre, bias, targets, gradient, bias_gradient, loss);
   }
 }
 

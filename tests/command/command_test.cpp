@@ -157,6 +157,7 @@ TEST_F(CommandTest, WrongUsageIsTwo) {
                  "encoders of one layer");
   expect_failure(train + Arguments{"--noise", "salt:0.1"}, 2, "mask:PROBABILITY");
   expect_failure(train + Arguments{"--optimiser", "rmsprop"}, 2, "adam, adamw or sgd");
+  expect_failure(train + Arguments{"--precision", "fp16"}, 2, "float32 or tf32");
   expect_failure(train + Arguments{"--lr-schedule", "step:0:0.1"}, 2, "EVERY is 0");
   expect_failure(train + Arguments{"--momentum", "1"}, 2, "momentum 1");
   expect_failure(train + Arguments{"--weight-decay", "-1"}, 2, "weight decay -1");

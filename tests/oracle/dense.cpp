@@ -120,6 +120,23 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
   return counter;
 }
 
+std::vector<std::int32_t> shuffle_rows(std::uint64_t seed, std::uint32_t epoch, std::int64_t rows) {
+  constexpr std::uint32_t shuffle_stream = 2;
+  std::vector<std::pair<std::uint64_t, std::int32_t>> keyed;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const auto row = static_cast<std::uint32_t>(i);
+    const auto words =
+        philox({row, 0, shuffle_stream, epoch},
+               {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+    keyed.emplace_back((std::uint64_t{words[1]} << 32) + words[0], static_cast<std::int32_t>(i));
+  }
+  std::sort(keyed.begin(), keyed.end());
+  std::vector<std::int32_t> order;
+  for (const auto& [key, row] : keyed)
+    order.push_back(row);
+  return order;
+}
+
 Matrix64 corrupt(const Matrix64& clean, Noise noise, double lower, double upper, std::uint64_t seed,
                  std::int64_t step) {
   constexpr std::uint32_t noise_stream = 3;

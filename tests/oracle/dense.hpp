@@ -31,6 +31,9 @@ Matrix64 gather_rows(const Matrix64& source, const std::vector<std::int32_t>* in
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
                                     std::array<std::uint32_t, 2> key);
 
+/// The rows 0 .. rows-1 of an epoch: by words 0 (lower) and 1 of the generator, equal ones by row.
+std::vector<std::int32_t> shuffle_rows(std::uint64_t seed, std::uint32_t epoch, std::int64_t rows);
+
 /// `clean` with noise, elements counted row by row. Uniform numbers are float32: their 24 bits, and
 /// for the logarithm the middle between two of them, rounded to float32.
 Matrix64 corrupt(const Matrix64& clean, Noise noise, double lower, double upper, std::uint64_t seed,

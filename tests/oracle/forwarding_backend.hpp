@@ -49,6 +49,15 @@ class ForwardingBackend : public Backend {
                    std::span<const float> offset, std::span<const float> factor, Mat out) override {
     inner_->gather_rows(source, index, first_row, offset, factor, out);
   }
+  void shuffle_rows(std::uint64_t seed, std::uint32_t epoch,
+                    std::span<std::int32_t> order) override {
+    inner_->shuffle_rows(seed, epoch, order);
+  }
+  void gather_batch(FeatureView source, std::span<const std::int32_t> order, std::int64_t batch,
+                    const std::int64_t* step, std::span<const float> offset,
+                    std::span<const float> factor, Mat out) override {
+    inner_->gather_batch(source, order, batch, step, offset, factor, out);
+  }
   void corrupt(ConstMat clean, Noise noise, NoiseRange range, std::uint64_t seed,
                const std::int64_t* step, Mat noisy) override {
     inner_->corrupt(clean, noise, range, seed, step, noisy);
@@ -57,6 +66,7 @@ class ForwardingBackend : public Backend {
                          std::span<double> deviation) override {
     inner_->column_statistics(x, mean, deviation);
   }
+  void set_gemm_precision(Precision precision) override { inner_->set_gemm_precision(precision); }
   void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, ConstMat a, ConstMat b,
             float beta, Mat c) override {
     inner_->gemm(transpose_a, transpose_b, alpha, a, b, beta, c);
@@ -111,12 +121,13 @@ class ForwardingBackend : public Backend {
   }
   void adam(std::span<float> parameters, std::span<const float> gradients,
             std::span<float> first_moment, std::span<float> second_moment, std::int64_t decayed,
-            AdamOptions options, OptimiserState* state) override {
-    inner_->adam(parameters, gradients, first_moment, second_moment, decayed, options, state);
+            AdamOptions options, OptimiserState* state, StepFigures figures) override {
+    inner_->adam(parameters, gradients, first_moment, second_moment, decayed, options, state,
+                 figures);
   }
   void sgd(std::span<float> parameters, std::span<const float> gradients, std::span<float> velocity,
-           float momentum, OptimiserState* state) override {
-    inner_->sgd(parameters, gradients, velocity, momentum, state);
+           float momentum, OptimiserState* state, StepFigures figures) override {
+    inner_->sgd(parameters, gradients, velocity, momentum, state, figures);
   }
   void covariance(ConstMat x, std::span<const double> mean, std::span<double> covariance) override {
     inner_->covariance(x, mean, covariance);

@@ -53,7 +53,7 @@ class Adam : public BackendTest {
         backend.adam(parameters.span(),
                      gradients.span().subspan(static_cast<std::size_t>(t * size),
                                               static_cast<std::size_t>(size)),
-                     m.span(), v.span(), at.decayed, at.options, state.data());
+                     m.span(), v.span(), at.decayed, at.options, state.data(), {});
       }
     });
 
@@ -137,7 +137,7 @@ TEST_P(Adam, ReadsTheLearningRateThatTheStateHolds) {
   initial.learning_rate = 0.25;
   auto state = trial.in_out(std::vector<OptimiserState>{initial});
   trial.run(
-      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data()); });
+      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data(), {}); });
   trial.expect_close("parameter", p, std::vector<double>{0.75}, {.absolute = 2e-6});
 }
 
@@ -151,7 +151,7 @@ TEST_P(Adam, LetsNanThrough) {
   auto v = trial.in_out(std::vector<float>(33, 0.0f));
   auto state = trial.in_out(std::vector<OptimiserState>{{}});
   trial.run(
-      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data()); });
+      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data(), {}); });
   EXPECT_TRUE(std::isnan(p.values()[32])) << trial.context();
   EXPECT_FALSE(std::isnan(p.values()[31])) << trial.context();
 }
@@ -166,9 +166,36 @@ TEST_P(Adam, SpreadsAScaleThatIsNan) {
   initial.gradient_scale = std::numeric_limits<float>::quiet_NaN();
   auto state = trial.in_out(std::vector<OptimiserState>{initial});
   trial.run(
-      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data()); });
+      [&](Backend& b) { b.adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data(), {}); });
   for (const float value : p.values())
     EXPECT_TRUE(std::isnan(value)) << trial.context();
+}
+
+/// Loss and penalty of each step go to its place in the epoch, and their sums begin anew.
+TEST_P(Adam, FilesTheFiguresOfAStep) {
+  // More than a block of parameters, of which the last to finish files.
+  Buffer<float> p(backend(), 3000), m(backend(), 3000), v(backend(), 3000);
+  for (Buffer<float>* buffer : {&p, &m, &v})
+    buffer->zero();
+  const Buffer<float> g(backend(), std::vector<float>(3000, 1.0f));
+  Buffer<double> sums(backend(), 2), figures(backend(), 2 * 3);
+  figures.upload(std::vector<double>(6, -1.0));
+  Buffer<OptimiserState> state(backend(), 1);
+  OptimiserState late;
+  late.step = 2 * 3 + 1;  // the second step of the third epoch comes next
+  state.upload({&late, 1});
+  std::vector<double> want(6, -1.0);
+  for (const int step : {1, 2, 0}) {
+    const double loss = 10.0 + step, penalty = 0.5 * step;
+    sums.upload(std::vector<double>{loss, penalty});
+    const StepFigures places{sums.data(), figures.data(), figures.data() + 3, 3};
+    backend().adam(p.span(), g.span(), m.span(), v.span(), 0, {}, state.data(), places);
+    want[static_cast<std::size_t>(step)] = loss;
+    want[static_cast<std::size_t>(3 + step)] = penalty;
+    EXPECT_EQ(figures.download(), want) << "step " << step;
+    EXPECT_EQ(sums.download(), (std::vector<double>{0.0, 0.0}));
+  }
+  EXPECT_EQ(state.download().front().step, 10);
 }
 
 TEST_P(Adam, RefusesShapesThatDoNotFit) {
@@ -177,7 +204,7 @@ TEST_P(Adam, RefusesShapesThatDoNotFit) {
   const auto call = [&](std::int64_t gradients, std::int64_t m, std::int64_t v,
                         std::int64_t decayed = 0) {
     backend().adam(memory.span(0, 8), memory.span(16, gradients), memory.span(32, m),
-                   memory.span(48, v), decayed, {}, state.data());
+                   memory.span(48, v), decayed, {}, state.data(), {});
   };
   expect_refused("adam", [&] { call(7, 8, 8); });
   expect_refused("adam", [&] { call(8, 9, 8); });

@@ -91,6 +91,111 @@ TEST_P(GatherRows, ScalesEveryByteToTheUnitInterval) {
   }
 }
 
+class GatherBatch : public GatherRows {
+ protected:
+  template <class T>
+  void compare_batches(std::uint64_t seed, const std::vector<T>& source, std::int64_t source_rows,
+                       std::int64_t columns, std::int64_t batch) {
+    Random random(seed);
+    const std::vector<std::int32_t> order = oracle::shuffle_rows(seed, 0, source_rows);
+    const std::vector<float> offset = random.normals(columns), factor = random.normals(columns);
+    const std::int64_t batches = (source_rows + batch - 1) / batch;
+    for (const std::int64_t step : {std::int64_t{0}, batches - 1, batches, 7 * batches + 1,
+                                    (std::int64_t{1} << 33) * batches + batches - 1}) {
+      const std::int64_t first = step % batches * batch;
+      const std::int64_t rows = std::min(batch, source_rows - first);
+      Trial trial = this->trial(seed, Shape{rows, columns});
+      trial.set_skew(any_skew(seed, 2));
+      auto from = trial.input(source);
+      auto whole_order = trial.input(order);
+      auto shift = trial.input(offset);
+      auto scale = trial.input(factor);
+      auto out = trial.output<float>(rows * columns);
+      trial.set_skew(0);
+      auto steps_done = trial.input(std::vector<std::int64_t>{step});
+      trial.run([&](Backend& backend) {
+        backend.gather_batch({from.data(), sizeof(T) == 1, source_rows, columns},
+                             whole_order.span(), batch, steps_done.data(), shift.span(),
+                             scale.span(), out.matrix(rows, columns));
+      });
+      // In every bit what gather_rows makes of those rows of the order.
+      const Buffer<T> same(backend(), std::span<const T>(source));
+      const Buffer<std::int32_t> index(backend(), std::span<const std::int32_t>(order));
+      const Buffer<float> o(backend(), std::span<const float>(offset));
+      const Buffer<float> f(backend(), std::span<const float>(factor));
+      Buffer<float> want(backend(), rows * columns);
+      backend().gather_rows({same.data(), sizeof(T) == 1, source_rows, columns},
+                            index.data() + first, 0, o.span(), f.span(),
+                            want.matrix(rows, columns));
+      EXPECT_EQ(out.values(), want.download()) << trial.context() << ", step " << step;
+    }
+  }
+};
+HOURGLASS_FOR_EVERY_BACKEND(GatherBatch);
+
+TEST_P(GatherBatch, TakesTheBatchWhoseTurnItIs) {
+  std::uint64_t seed = 100;
+  for (const auto& [rows, columns, batch] :
+       {std::tuple{70, 36, 16}, {70, 33, 16}, {64, 4, 32}, {33, 7, 33}, {5, 1, 1}}) {
+    Random random(++seed);
+    compare_batches(seed, random.normals(rows * columns), rows, columns, batch);
+    std::vector<std::uint8_t> bytes;
+    for (std::int64_t i = 0; i < rows * columns; ++i)
+      bytes.push_back(static_cast<std::uint8_t>(random.below(256)));
+    compare_batches(seed, bytes, rows, columns, batch);
+  }
+}
+
+TEST_P(GatherBatch, FollowsTheStepsOfARecordedSequence) {
+  // Two columns, the row's number in both; the step is what sgd counts.
+  constexpr std::int64_t rows = 10, batch = 3;
+  std::vector<float> values;
+  std::vector<std::int32_t> backwards;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    values.insert(values.end(), 2, static_cast<float>(i));
+    backwards.push_back(static_cast<std::int32_t>(rows - 1 - i));
+  }
+  const Buffer<float> source(backend(), std::span<const float>(values));
+  const Buffer<std::int32_t> order(backend(), std::span<const std::int32_t>(backwards));
+  const Buffer<float> offset(backend(), std::vector<float>{0.0f, 0.0f});
+  const Buffer<float> factor(backend(), std::vector<float>{1.0f, 2.0f});
+  Buffer<OptimiserState> state(backend(), std::vector<OptimiserState>{{}});
+  Buffer<float> out(backend(), batch * 2);
+  const auto operations = [&] {
+    backend().gather_batch({source.data(), false, rows, 2}, order.span(), batch,
+                           &state.data()->step, offset.span(), factor.span(), out.matrix(batch, 2));
+    backend().sgd({}, {}, {}, 0.0f, state.data(), {});
+  };
+  operations();
+  EXPECT_EQ(out.download(), (std::vector<float>{9, 18, 8, 16, 7, 14}));
+  const std::unique_ptr<Sequence> sequence = backend().record(operations);
+  sequence->run(2);
+  EXPECT_EQ(out.download(), (std::vector<float>{3, 6, 2, 4, 1, 2}));
+}
+
+TEST_P(GatherBatch, RefusesShapesThatDoNotFit) {
+  Buffer<float> memory(backend(), 64);
+  Buffer<std::int32_t> order(backend(), 8);
+  Buffer<std::int64_t> step(backend(), 1);
+  order.zero();
+  step.zero();
+  memory.zero();
+  const FeatureView source{memory.data(), false, 4, 3};
+  const auto gather = [&](std::int64_t rows_ordered, std::int64_t batch, std::int64_t rows,
+                          std::int64_t columns, const std::int64_t* number) {
+    backend().gather_batch(
+        source, std::as_const(order).span().first(static_cast<std::size_t>(rows_ordered)), batch,
+        number, std::as_const(memory).span().subspan(12, 3),
+        std::as_const(memory).span().subspan(16, 3), {memory.data() + 20, rows, columns});
+  };
+  expect_refused("gather_batch", [&] { gather(3, 2, 2, 3, step.data()); });
+  expect_refused("gather_batch", [&] { gather(4, 0, 0, 3, step.data()); });
+  expect_refused("gather_batch", [&] { gather(4, 2, 3, 3, step.data()); });
+  expect_refused("gather_batch", [&] { gather(4, 2, 2, 4, step.data()); });
+  expect_refused("gather_batch", [&] { gather(4, 2, 2, 3, nullptr); });
+  gather(4, 2, 2, 3, step.data());
+}
+
 TEST_P(GatherRows, RefusesShapesThatDoNotFit) {
   Buffer<float> memory(backend(), 64);
   const FeatureView source{memory.data(), false, 4, 3};

@@ -109,6 +109,45 @@ TEST_P(Gemm, LetsNanThrough) {
   trial.expect_close("c", c, std::vector<double>{double{nan}, double{nan}, 0, 1}, {});
 }
 
+TEST_P(Gemm, TakesTf32WhereThereIsAny) {
+  if (!backend().info().tf32) {
+    expect_refused("set_gemm_precision", [&] { backend().set_gemm_precision(Precision::tf32); });
+    return;
+  }
+  const std::int64_t m = 33, n = 40, k = 64;
+  Random random(70);
+  const std::vector<float> a_values = random.normals(m * k), b_values = random.normals(k * n);
+  const Buffer<float> a(backend(), std::span<const float>(a_values));
+  const Buffer<float> b(backend(), std::span<const float>(b_values));
+  Buffer<float> c(backend(), m * n);
+  const auto product = [&] {
+    backend().gemm(Transpose::no, Transpose::no, 1.0f, a.matrix(m, k), b.matrix(k, n), 0.0f,
+                   c.matrix(m, n));
+    return c.download();
+  };
+  const std::vector<float> exact = product();
+  std::vector<float> rounded;
+  {
+    const GemmPrecision precision(backend(), Precision::tf32);
+    rounded = product();
+  }
+  EXPECT_EQ(product(), exact);  // float32 again
+  EXPECT_NE(rounded, exact);
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) {
+      double magnitude = 0.0;
+      for (std::int64_t l = 0; l < k; ++l) {
+        magnitude += std::abs(double{a_values[static_cast<std::size_t>(i * k + l)]} *
+                              double{b_values[static_cast<std::size_t>(l * n + j)]});
+      }
+      // Each factor loses at most 2^-10 of itself.
+      const auto at = static_cast<std::size_t>(i * n + j);
+      EXPECT_TRUE(std::abs(double{rounded[at]} - double{exact[at]}) <= 0x1.1p-9 * magnitude)
+          << i << ", " << j << ": " << rounded[at] << ", in float32 " << exact[at];
+    }
+  }
+}
+
 TEST_P(Gemm, RefusesShapesThatDoNotFit) {
   Buffer<float> memory(backend(), 300);
   const auto multiply = [&](Transpose ta, Transpose tb, Shape a, Shape b, Shape c) {

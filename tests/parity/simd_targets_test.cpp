@@ -285,7 +285,7 @@ TEST_P(SimdTargets, Sgd) {
     state.gradient_scale = 0.5f;
     for (int step = 0; step < 5; ++step) {
       const std::vector<float> g = random.normals(size);
-      backend_.sgd(p, g, v, 0.9f, &state);
+      backend_.sgd(p, g, v, 0.9f, &state, {});
       sgd.step(want, widen(g), 0.01);
     }
     expect_close("parameters", {1, size}, p, row(want), {.absolute = 1e-6, .relative = 1e-6});
@@ -309,7 +309,7 @@ TEST_P(SimdTargets, Adam) {
     state.gradient_scale = 0.5f;
     for (int step = 0; step < 5; ++step) {
       const std::vector<float> g = random.normals(size, 0.01);
-      backend_.adam(p, g, m, v, size / 2, {.weight_decay = 0.5f}, &state);
+      backend_.adam(p, g, m, v, size / 2, {.weight_decay = 0.5f}, &state, {});
       adam.step(want, widen(g), 1e-3);
     }
     expect_close("parameters", {1, size}, p, row(want), {.absolute = 1e-6, .relative = 1e-6});
@@ -428,8 +428,8 @@ TEST(ThreadIndependence, AdamStatisticsAndCovariance) {
     std::vector<float> p = x, m(x.size()), v(x.size());
     OptimiserState state;
     backend.gradient_norm(x, 1.0f, &state);
-    backend.adam(p, x, m, v, 700003, {.weight_decay = 0.1f}, &state);
-    backend.sgd(p, x, m, 0.9f, &state);
+    backend.adam(p, x, m, v, 700003, {.weight_decay = 0.1f}, &state, {});
+    backend.sgd(p, x, m, 0.9f, &state, {});
     all.push_back(state.gradient_norm);
     all.insert(all.end(), p.begin(), p.end());
     return all;

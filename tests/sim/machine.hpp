@@ -11,6 +11,19 @@
 
 namespace hourglass::sim {
 
+/// What was asked of the runtime, and what was done.
+struct Calls {
+  int allocations = 0;
+  int uploads = 0;
+  int downloads = 0;
+  int synchronisations = 0;  ///< of a stream
+  int launches = 0;          ///< of kernels and products, by the host; those within a capture apart
+  int graph_launches = 0;
+  int graphs_made = 0;  ///< executables
+  int captured = 0;     ///< kernels and products
+  int executed = 0;     ///< kernels and products that ran, launched by the host or of a graph
+};
+
 struct Machine {
   int devices = 1;
   int driver_version = CUDART_VERSION;
@@ -26,6 +39,7 @@ struct Machine {
   std::map<const void*, std::size_t> allocations;
   std::size_t allocated_bytes = 0;
   std::size_t peak_bytes = 0;  ///< the most that were allocated at once; tests set it back
+  Calls calls;                 ///< likewise
 };
 
 /// There is one.

@@ -34,6 +34,7 @@ class Operations {
     data();
     layers(9, 33);
     layers(70, 36);
+    layers(3, 180);  // more strips of columns than tickets
     embedding();
     neighbours();
     hub();
@@ -83,6 +84,14 @@ class Operations {
         backend_.gather_rows(view, index.data(), 0, offset.span(), factor.span(),
                              out.matrix(4, columns));
         keep("gathered", out);
+        Buffer<std::int32_t> order(backend_, rows);
+        backend_.shuffle_rows(9, 2, order.span());
+        keep("shuffled", order);
+        Buffer<std::int64_t> steps_done = filled(std::vector<std::int64_t>{19});
+        backend_.gather_batch(view, std::as_const(order).span(), 4, steps_done.data(),
+                              std::as_const(offset).span(), std::as_const(factor).span(),
+                              out.matrix(4, columns));
+        keep("batch", out);
         Buffer<double> covariance(backend_, columns * columns);
         if (!of_bytes) {
           backend_.covariance(x.matrix(rows, columns), mean.span(), covariance.span());
@@ -172,14 +181,17 @@ class Operations {
     OptimiserState start;
     start.learning_rate = 1e-3;
     Buffer<OptimiserState> state = filled(std::vector<OptimiserState>{start});
+    Buffer<double> sums = filled(std::vector<double>{2.0, 3.0}), figures = zeros<double>(6);
     for (int step = 0; step < 2; ++step) {
       backend_.gradient_norm(std::as_const(g).span(), 1.0f, state.data());
+      const StepFigures places{sums.data(), figures.data(), figures.data() + 3, 3};
       backend_.adam(p.span(), std::as_const(g).span(), m.span(), v.span(), size / 2,
-                    {.weight_decay = 0.1f}, state.data());
-      backend_.sgd(p.span(), std::as_const(g).span(), m.span(), 0.9f, state.data());
+                    {.weight_decay = 0.1f}, state.data(), places);
+      backend_.sgd(p.span(), std::as_const(g).span(), m.span(), 0.9f, state.data(), places);
     }
     keep("parameters", p);
     keep("second_moment", v);
+    keep("figures", figures);
     const OptimiserState after = state.download()[0];
     results_.emplace_back("state",
                           std::vector<double>{static_cast<double>(after.step), after.gradient_norm,

@@ -101,6 +101,14 @@ void enqueue(std::function<void()> work) {
   }
 }
 
+void enqueue_kernel(std::function<void()> work) {
+  ++(recording.stream != nullptr ? machine().calls.captured : machine().calls.launches);
+  enqueue([work = std::move(work)] {
+    ++machine().calls.executed;
+    work();
+  });
+}
+
 void name_next_launch(const char* kernel) {
   next_kernel = kernel;
 }
@@ -149,7 +157,7 @@ cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel,
   const std::size_t limit =
       allowed != dynamic_shared_limits.end() ? allowed->second : static_shared_limit;
   if (launch.shared_bytes > limit) return refuse(cudaErrorInvalidValue);
-  enqueue([launch, thread] { run_grid(launch, thread); });
+  enqueue_kernel([launch, thread] { run_grid(launch, thread); });
   return cudaSuccess;
 }
 
@@ -264,6 +272,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   }
   std::memset(*memory, 0xff, bytes);
   VALGRIND_MAKE_MEM_UNDEFINED(*memory, bytes);
+  ++machine().calls.allocations;
   machine().allocations[*memory] = bytes;
   machine().allocated_bytes += bytes;
   machine().peak_bytes = std::max(machine().peak_bytes, machine().allocated_bytes);
@@ -313,6 +322,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   if (kind != cudaMemcpyHostToDevice) {
     hourglass::sim::require_device_memory("cudaMemcpyAsync from", from, bytes);
   }
+  if (kind == cudaMemcpyHostToDevice) ++machine().calls.uploads;
+  if (kind == cudaMemcpyDeviceToHost) ++machine().calls.downloads;
   enqueue([=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
@@ -335,6 +346,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (stream != nullptr && stream == recording.stream) return outside_captures();
+  ++machine().calls.synchronisations;
   return ordered("cudaStreamSynchronize");
 }
 
@@ -370,6 +382,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
                                  unsigned long long) {
   if (const cudaError_t error = ordered("cudaGraphInstantiate"); error != cudaSuccess) return error;
   *executable = new CUgraphExec_st{graph->nodes};
+  ++machine().calls.graphs_made;
   ++machine().graphs;
   return cudaSuccess;
 }
@@ -377,6 +390,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
   if (const cudaError_t error = ordered("cudaGraphLaunch"); error != cudaSuccess) return error;
   if (const cudaError_t error = outside_captures(); error != cudaSuccess) return error;
+  ++machine().calls.graph_launches;
   for (const auto& node : executable->nodes)
     node();
   return cudaSuccess;

@@ -324,6 +324,21 @@ std::string message_of(const std::function<void()>& call) {
   return "(no error)";
 }
 
+TEST(Fit, PrecisionIsRefusedWhereTheDeviceHasNone) {
+  Device device = Device::open("cpu", 1);
+  const Dataset data = random_floats(40, 6, 1);
+  Autoencoder model = model_for(device, data, {3}, Scaling::none);
+  TrainingOptions options;
+  options.precision = Precision::tf32;
+  EXPECT_THROW(fit(device, model, data, options), UsageError);
+  const std::string message = message_of([&] { fit(device, model, data, options); });
+  EXPECT_NE(message.find("precision tf32"), std::string::npos) << message;
+  EXPECT_NE(message.find("expected float32"), std::string::npos) << message;
+  EXPECT_EQ(parse_precision("tf32"), Precision::tf32);
+  EXPECT_EQ(parse_precision(name_of(Precision::float32)), Precision::float32);
+  EXPECT_THROW((void)parse_precision("fp16"), UsageError);
+}
+
 TEST(Fit, NotANumberInTheDataIsRefusedWithItsPlace) {
   Device device = device_under_test(1);
   const Dataset good = random_floats(40, 6, 1);

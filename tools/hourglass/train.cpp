@@ -50,6 +50,7 @@ struct TrainArguments {
   std::string checkpoint_every;
   bool resume = false;
   std::string memory;
+  std::string precision = "float32";
 };
 
 AutoencoderSpec spec_of(const TrainArguments& arguments) {
@@ -177,6 +178,7 @@ void train(Session& session, const TrainArguments& arguments) {
   options.epochs = arguments.epochs;
   options.batch = arguments.batch;
   options.optimiser = parse_optimiser(arguments.optimiser);
+  options.precision = parse_precision(arguments.precision);
   options.learning_rate = arguments.learning_rate;
   options.schedule = LearningRateSchedule::parse(arguments.schedule);
   options.momentum = arguments.momentum;
@@ -238,6 +240,7 @@ void train(Session& session, const TrainArguments& arguments) {
       {"batch", options.batch},
       {"optimiser", name_of(options.optimiser)},
       {"lr", options.learning_rate},
+      {"precision", name_of(options.precision)},
       {"lr_schedule", options.schedule.name()},
       {"momentum", shortest(options.momentum)},
       {"weight_decay", shortest(options.weight_decay)},
@@ -413,6 +416,9 @@ Command add_train(CLI::App& parent) {
   app->add_option("--epochs", a.epochs, "Passes over the rows")->capture_default_str();
   app->add_option("--batch", a.batch, "Rows of a step")->capture_default_str();
   app->add_option("--optimiser", a.optimiser, "adam, adamw or sgd")->capture_default_str();
+  app->add_option("--precision", a.precision,
+                  "float32; tf32: products of the steps on tensor cores, of a GPU that has them")
+      ->capture_default_str();
   app->add_option("--lr", a.learning_rate, "Learning rate")->capture_default_str();
   app->add_option("--lr-schedule", a.schedule,
                   "constant, cosine[:LAST], step:EVERY:FACTOR, plateau:EVERY:FACTOR[:LAST]; EVERY "

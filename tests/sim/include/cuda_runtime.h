@@ -364,6 +364,8 @@ void guard_gap(void* begin, void* end);
 
 /// Does what is asked of a stream: now, or, while one is captured, at each launch of its graph.
 void enqueue(std::function<void()> work);
+/// The same for a kernel, or a product that a library makes by one: counted (Machine::calls).
+void enqueue_kernel(std::function<void()> work);
 
 /// What a GPU's runtime checks of a launch before it starts, then the launch.
 cudaError_t launch_kernel(const cudaLaunchConfig_t& config, const void* kernel,
