@@ -143,7 +143,7 @@ TEST_F(BenchTest, MeasuresTheCeilingsAndSharesOfThem) {
   // One thread: tests run beside one another.
   const Outcome outcome =
       run({"--threads", "1", "--benchmark_min_time=0.01", "--benchmark_out=out.json",
-           "--benchmark_filter=adam/50992|train_step/784-32-784"});
+           "--benchmark_filter=adam/50992|train_step/784-32-784/batch256$"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const auto document = nlohmann::json::parse(read_file(workplace_.at("out.json")));
   const auto ceiling = [&](const char* name) {
