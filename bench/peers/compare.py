@@ -251,8 +251,8 @@ def readme_rows(result: dict) -> list:
 
     works = [(key, f"{shape} on MNIST, {epochs} epoch{'s' * (epochs > 1)}, batch 256")
              for _, key, _, shape, epochs in trainings()]
-    works += [("tsne", f"t-SNE of its 10,000 test codes, {options.iterations} iterations"),
-              ("large", f"t-SNE of 70,000 digits in 50 components, {options.iterations * 3 // 4} iterations")]
+    works += [("tsne", f"t-SNE of its 10,000 test codes, {options.iterations:,} iterations"),
+              ("large", f"t-SNE of 70,000 digits in 50 components, {options.iterations * 3 // 4:,} iterations")]
     rows = []
     for key, work in works:
         runs = {name: of for name, of in result.get(key, {}).items() if not isinstance(of, str)}
@@ -275,7 +275,8 @@ def write_readme(result: dict) -> None:
         sys.exit(f"{readme}: expected a line {begin.strip()} and one {end.strip()}")
     about = result["machine"]
     cores = f"{about['threads']} of {about['cores']} cores"
-    head = [f"{about['processor']}, {cores}, {about['system']}, {result['date']}; median of {options.repeat}.", "",
+    head = [f"{about['processor']}, {cores}, {about['system']}, {result['date']}; "
+            + (f"median of {options.repeat} runs" if options.repeat > 1 else "one run") + " of each, in turn.", "",
             "| work | Hourglass | peer | ratio |", "|---|---|---|---|"]
     before, rest = text.split(begin)
     unfinished = readme.with_name("README.md.new")
