@@ -4,6 +4,8 @@
 //
 // A thread has a range of columns, and of W and its gradient with them: only the gradient of the
 // input, B x K, is summed over the threads.
+#include "kernels/output_layer.hpp"
+
 #include <algorithm>
 #include <cstdint>
 
@@ -111,34 +113,14 @@ void CpuBackend::output_layer(OutputLoss loss_of, ConstMat input, ConstMat weigh
                               std::span<const float> bias, ConstMat targets, Mat work,
                               Mat input_gradient, Mat weights_gradient,
                               std::span<float> bias_gradient, double* loss) {
-  const char* name = "output_layer";
   constexpr double flops_for_threads = 1e6;
   const std::int64_t batch = input.rows, units = input.columns, outputs = weights.columns;
   const bool wants_gradient = !weights_gradient.empty();
-  require(weights.rows == units, name, "weights of K x D");
-  require(static_cast<std::int64_t>(bias.size()) == outputs, name, "a bias a column");
-  require(targets.rows == batch && targets.columns == outputs, name, "targets of B x D");
-  require(work.rows == batch && work.columns == outputs, name, "work of B x D");
-  require(
-      !wants_gradient || (weights_gradient.rows == units && weights_gradient.columns == outputs &&
-                          input_gradient.rows == batch && input_gradient.columns == units &&
-                          static_cast<std::int64_t>(bias_gradient.size()) == outputs),
-      name, "gradients of the shapes of input, weights and bias, or none");
-  require(loss != nullptr, name, "a place for the loss");
-  require(loss_of.cross_entropy || loss_of.activation == Activation::sigmoid ||
-              loss_of.activation == Activation::linear,
-          name, "activation sigmoid or linear");
+  check_output_layer(loss_of, input, weights, bias, targets, work, input_gradient, weights_gradient,
+                     bias_gradient, loss);
   if (batch == 0 || units == 0 || outputs == 0 || units > widest_input) {
-    const Mat gradient = wants_gradient ? work : Mat{};
-    gemm(Transpose::no, Transpose::no, 1.0f, input, weights, 0.0f, work);
-    if (loss_of.cross_entropy) {
-      sigmoid_bce(work, bias, targets, loss_of.clip, gradient, bias_gradient, loss);
-    } else {
-      squared_error(loss_of.activation, work, bias, targets, gradient, bias_gradient, loss);
-    }
-    if (!wants_gradient) return;
-    gemm(Transpose::no, Transpose::yes, 1.0f, work, weights, 0.0f, input_gradient);
-    gemm(Transpose::yes, Transpose::no, 1.0f, input, work, 0.0f, weights_gradient);
+    output_layer_by_parts(*this, loss_of, input, weights, bias, targets, work, input_gradient,
+                          weights_gradient, bias_gradient, loss);
     return;
   }
 

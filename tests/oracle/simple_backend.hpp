@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/output_layer.hpp"
 #include "tests/oracle/forwarding_backend.hpp"
 
 namespace hourglass::testing_support {
@@ -21,17 +22,8 @@ class SimpleBackend : public ForwardingBackend {
   void output_layer(OutputLoss loss_of, ConstMat input, ConstMat weights,
                     std::span<const float> bias, ConstMat targets, Mat work, Mat input_gradient,
                     Mat weights_gradient, std::span<float> bias_gradient, double* loss) override {
-    const bool wants_gradient = !weights_gradient.empty();
-    const Mat gradient = wants_gradient ? work : Mat{};
-    gemm(Transpose::no, Transpose::no, 1.0f, input, weights, 0.0f, work);
-    if (loss_of.cross_entropy) {
-      sigmoid_bce(work, bias, targets, loss_of.clip, gradient, bias_gradient, loss);
-    } else {
-      squared_error(loss_of.activation, work, bias, targets, gradient, bias_gradient, loss);
-    }
-    if (!wants_gradient) return;
-    gemm(Transpose::no, Transpose::yes, 1.0f, work, weights, 0.0f, input_gradient);
-    gemm(Transpose::yes, Transpose::no, 1.0f, input, work, 0.0f, weights_gradient);
+    output_layer_by_parts(*this, loss_of, input, weights, bias, targets, work, input_gradient,
+                          weights_gradient, bias_gradient, loss);
   }
 };
 
