@@ -68,7 +68,8 @@ class WorkspaceModel {
   /// Of B rows, K units and D outputs.
   [[nodiscard]] Workspace output_layer(std::int64_t rows, std::int64_t units,
                                        std::int64_t outputs) const {
-    constexpr std::int64_t panel = 112, tile = 32, widest_input = 256;  // cpu/output_layer.cpp
+    constexpr std::int64_t panel = 112, widest_input = 256;  // cpu/output_layer.cpp
+    const std::int64_t tile = units <= 64 ? 32 : 128;
     if (!on_host_ || units > widest_input) {
       return {std::max(batch(rows, outputs).kept, gemm_transposed(units, outputs).kept), 0};
     }

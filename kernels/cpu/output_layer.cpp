@@ -1,5 +1,6 @@
 // output_layer: products, loss and their gradients by tiles of 32 rows and up to 112 columns of the
-// logits, 14 KB, which stay in the first-level cache from the first product to the last. 6 B K D
+// logits, 14 KB, which stay in the first-level cache from the first product to the last (in the
+// second, 57 KB, where the input is wide). 6 B K D
 // FLOPs and what the loss takes; reads the targets once, and never writes the logits.
 //
 // A thread has a range of columns, and of W and its gradient with them: only the gradient of the
@@ -17,7 +18,12 @@ namespace hourglass::cpu {
 namespace {
 
 constexpr std::int64_t widest_panel = 112;
-constexpr std::int64_t tile_rows = rows_per_block;
+/// Rows of a tile: the wider W, the longer the product that adds to its gradient must be to be
+/// worth loading and storing that. Losses and sums of a tile go by blocks of 32 rows
+/// (row_blocks.hpp).
+std::int64_t tile_rows(std::int64_t units) {
+  return units <= 64 ? rows_per_block : 4 * rows_per_block;
+}
 // Of an input this wide a panel of W and its gradient take half of a second-level cache of 512 KB.
 constexpr std::int64_t widest_input = 256;
 // Columns of W that no two threads share a cache line of.
@@ -43,11 +49,11 @@ struct Workspace {
   float* input_gradient;  ///< B x K
 };
 
-double loss_of_tile(const Layer& layer, const OutputLossRows& tile, std::int64_t rows,
-                    float* column_sums) {
+double loss_of_block(const Layer& layer, const OutputLossRows& pass, std::int64_t rows,
+                     float* column_sums) {
   return layer.loss_of.cross_entropy
-             ? sigmoid_bce_pass(tile, layer.range, 0, rows, column_sums)
-             : squared_error_pass(tile, layer.loss_of.activation, 0, rows, column_sums);
+             ? sigmoid_bce_pass(pass, layer.range, 0, rows, column_sums)
+             : squared_error_pass(pass, layer.loss_of.activation, 0, rows, column_sums);
 }
 
 /// The columns [first, first + width): returns their losses' sum. `fresh`: input_gradient is
@@ -65,22 +71,28 @@ double run_panel(const Layer& layer, const Workspace& work, std::int64_t first, 
     std::fill_n(work.bias_gradient, width, 0.0);
   }
   double loss = 0.0;
-  for (std::int64_t row = 0; row < batch; row += tile_rows) {
-    const std::int64_t rows = std::min(tile_rows, batch - row);
+  const std::int64_t tallest = tile_rows(units);
+  for (std::int64_t row = 0; row < batch; row += tallest) {
+    const std::int64_t rows = std::min(tallest, batch - row);
     const Strided<const float> input{layer.input.data + row * units, units};
     block_product(false, rows, width, units, input, weights, false, logits);
-    const OutputLossRows tile{work.logits,
-                              layer.bias + first,
-                              layer.targets.data + row * outputs + first,
-                              wants_gradient ? work.logits : nullptr,
-                              width,
-                              width,
-                              outputs,
-                              layer.gradient_scale};
-    loss += loss_of_tile(layer, tile, rows, wants_gradient ? work.column_sums : nullptr);
+    for (std::int64_t first_row = 0; first_row < rows; first_row += rows_per_block) {
+      float* block = work.logits + first_row * width;
+      const OutputLossRows pass{block,
+                                layer.bias + first,
+                                layer.targets.data + (row + first_row) * outputs + first,
+                                wants_gradient ? block : nullptr,
+                                width,
+                                width,
+                                outputs,
+                                layer.gradient_scale};
+      loss += loss_of_block(layer, pass, std::min(rows_per_block, rows - first_row),
+                            wants_gradient ? work.column_sums : nullptr);
+      if (!wants_gradient) continue;
+      for (std::int64_t j = 0; j < width; ++j)
+        work.bias_gradient[j] += static_cast<double>(work.column_sums[j]);
+    }
     if (!wants_gradient) continue;
-    for (std::int64_t j = 0; j < width; ++j)
-      work.bias_gradient[j] += static_cast<double>(work.column_sums[j]);
     block_product(false, rows, units, width, gradient, {work.turned_weights, units}, !fresh,
                   {work.input_gradient + row * units, units});
     block_product(true, units, width, rows, input, gradient, row > 0,
@@ -141,7 +153,7 @@ void CpuBackend::output_layer(OutputLoss loss_of, ConstMat input, ConstMat weigh
   const auto lines = [](std::int64_t floats) { return (floats + line - 1) / line * line; };
   // Of each thread; all but the first, which has the caller's, an input gradient too.
   const std::int64_t doubles = lines(panel) + line;
-  const std::int64_t floats = lines(tile_rows * panel) + lines(panel * units) + lines(panel);
+  const std::int64_t floats = lines(tile_rows(units) * panel) + lines(panel * units) + lines(panel);
   const std::int64_t partial = wants_gradient ? lines(batch * units) : 0;
   const std::int64_t stride = doubles + floats / 2;
   auto* memory = scratch_.reserve<double>(threads * stride + (threads - 1) * partial / 2);
@@ -149,7 +161,7 @@ void CpuBackend::output_layer(OutputLoss loss_of, ConstMat input, ConstMat weigh
   const auto workspace = [&](int part) {
     double* own = memory + part * stride;
     auto* logits = reinterpret_cast<float*>(own + doubles);
-    float* turned = logits + lines(tile_rows * panel);
+    float* turned = logits + lines(tile_rows(units) * panel);
     float* sums = turned + lines(panel * units);
     return Workspace{logits, turned, sums, own,
                      part == 0 ? input_gradient.data : partials + (part - 1) * partial};
