@@ -1,7 +1,7 @@
 // output_layer: products, loss and their gradients by tiles of 32 rows and up to 112 columns of the
 // logits, 14 KB, which stay in the first-level cache from the first product to the last (in the
-// second, 57 KB, where the input is wide). 6 B K D
-// FLOPs and what the loss takes; reads the targets once, and never writes the logits.
+// second, 57 KB, where the input is wide). 6 B K D FLOPs and what the loss takes; reads the targets
+// once, and never writes the logits.
 //
 // A thread has a range of columns, and of W and its gradient with them: only the gradient of the
 // input, B x K, is summed over the threads.
@@ -18,12 +18,14 @@ namespace hourglass::cpu {
 namespace {
 
 constexpr std::int64_t widest_panel = 112;
+
 /// Rows of a tile: the wider W, the longer the product that adds to its gradient must be to be
 /// worth loading and storing that. Losses and sums of a tile go by blocks of 32 rows
 /// (row_blocks.hpp).
 std::int64_t tile_rows(std::int64_t units) {
   return units <= 64 ? rows_per_block : 4 * rows_per_block;
 }
+
 // Of an input this wide a panel of W and its gradient take half of a second-level cache of 512 KB.
 constexpr std::int64_t widest_input = 256;
 // Columns of W that no two threads share a cache line of.
