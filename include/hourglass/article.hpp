@@ -45,7 +45,7 @@ struct ArticleSummary {
   std::string report;                ///< path of report.html
   std::vector<ArticleTable> tables;  ///< the key figures, then the claims
   double seconds = 0;
-  int lanes = 1;       ///< that runs went on on, side by side
+  int lanes = 1;       ///< that the runs were shared out over
   double overlap = 0;  ///< seconds of all phases on all lanes, by those on the wall
 };
 
