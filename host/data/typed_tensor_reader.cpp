@@ -62,8 +62,8 @@ double TypedTensorReader::number(const std::string& key, double low, double high
                                any ? "" : fmt::format(" of {:g} to {:g}", low, high)));
 }
 
-std::int64_t TypedTensorReader::integer(const std::string& key) const {
-  std::int64_t value = 0;
+int TypedTensorReader::integer(const std::string& key) const {
+  int value = 0;
   if (parse(text(key), value)) return value;
   throw InputError(fmt::format("{}: \"{}\" in its metadata is \"{}\"; expected a whole number",
                                path_, key, text(key)));

@@ -23,7 +23,7 @@ class TypedTensorReader {
   [[nodiscard]] double number(const std::string& key,
                               double low = -std::numeric_limits<double>::infinity(),
                               double high = std::numeric_limits<double>::infinity()) const;
-  [[nodiscard]] std::int64_t integer(const std::string& key) const;
+  [[nodiscard]] int integer(const std::string& key) const;
 
   /// The tensor of that name and number of dimensions, whose element type is T; taken out of here.
   template <class T>

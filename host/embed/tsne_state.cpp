@@ -44,7 +44,7 @@ void save_tsne_state(const std::string& path, const TsneState& state) {
 TsneState load_tsne_state(const std::string& path) {
   TypedTensorReader file(path, "a state of t-SNE", format_name, format_version);
   TsneState state;
-  state.iteration = static_cast<int>(file.integer("iteration"));
+  state.iteration = file.integer("iteration");
   state.kl_divergence = file.number("kl_divergence");
   state.map = take_matrix(file, "map");
   state.step = take_matrix(file, "step");

@@ -11,7 +11,8 @@
 
 namespace hourglass::cpu {
 
-/// Blocks of c narrower than this are OpenBLAS's.
+/// Blocks of c narrower than this are OpenBLAS's: of less than a vector, generated code works on
+/// masked lanes, a fifth as fast.
 inline constexpr std::int64_t narrowest_block = 16;
 
 /// Rows `stride` elements apart.

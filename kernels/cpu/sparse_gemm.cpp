@@ -4,7 +4,7 @@
 //   a^T b = sum over those that differ of (a_id - zero_d) b_i: + zero_d times the column sums of b.
 // A share s of elements that differ leaves 2 s M N K FLOPs. Which they are is read off a as it goes
 // by, a bit an element. Two rows of the first product share what they read of b, four columns of
-// the second: of an image's strokes neighbours differ together (MNIST: 19 % of the pixels, 26 % of
+// the second: of an image's strokes neighbours differ together (MNIST: 19 % of the pixels, 29 % of
 // pairs of rows, 28 % of four columns).
 //
 // Where more than `densest` of a sample of rows differs, or c has no whole vectors, it is gemm.
@@ -51,7 +51,7 @@ HWY_BEFORE_NAMESPACE();
 namespace hourglass::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Accumulators take half of the vector registers, or a little more.
+// Accumulators take half of the vector registers.
 #if HWY_TARGET <= HWY_AVX3
 constexpr int most_vectors = 8;
 #else

@@ -15,22 +15,12 @@
 #include "tests/oracle/dense.hpp"
 #include "tests/oracle/parity.hpp"
 #include "tests/sim/machine.hpp"
+#include "tests/train/training_fixtures.hpp"
 
 namespace hourglass {
 namespace {
 
-Dataset random_bytes(std::int64_t rows, std::int64_t columns) {
-  parity::Random random(7);
-  Dataset data;
-  data.name = "bytes";
-  data.rows = rows;
-  data.columns = columns;
-  std::vector<std::uint8_t> values(static_cast<std::size_t>(rows * columns));
-  for (std::uint8_t& value : values)
-    value = static_cast<std::uint8_t>(random.below(256));
-  data.values = std::move(values);
-  return data;
-}
+using testing_support::random_bytes;
 
 AutoencoderSpec small_spec(std::vector<std::int64_t> hidden = {8}) {
   AutoencoderSpec spec;
@@ -51,7 +41,7 @@ struct Trained {
 Trained train(std::int64_t batches, TrainingOptions options, std::int64_t more_rows = 0,
               const AutoencoderSpec& spec = small_spec()) {
   Device device = Device::over(std::make_unique<cuda::CudaBackend>(0), "cuda:0");
-  const Dataset data = random_bytes(batches * batch + more_rows, 20);
+  const Dataset data = random_bytes(batches * batch + more_rows, 20, 7);
   const Scaler scaler = Scaler::fit(device, data, Scaling::unit);
   Autoencoder model = Autoencoder::initialise(spec, scaler, 3);
   options.batch = batch;
@@ -141,7 +131,7 @@ TEST(Training, WithoutASequenceIsTheSameInEveryBit) {
   // By hand, from plain calls and an order made by definition.
   Device device = Device::over(std::make_unique<cuda::CudaBackend>(0), "cuda:0");
   Backend& backend = device.backend();
-  const Dataset data = random_bytes(35 * batch + 5, 20);
+  const Dataset data = random_bytes(35 * batch + 5, 20, 7);
   const Scaler scaler = Scaler::fit(device, data, Scaling::unit);
   const Autoencoder model = Autoencoder::initialise(small_spec(), scaler, 3);
   TrainableNetwork network(backend, model.spec, model.parameters, batch, batch,
